@@ -1,0 +1,160 @@
+//! What goes into a tick and what comes out: the seam between the pure middle and the edges.
+
+use crate::{
+    App, AppName, BootTime, ContentionEvent, ContentionMap, Knob, KnobValue, LeaseId, Moment, Outcome, Plan,
+    Sample, Scenario, TrialVerdict, Unit,
+};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// An event that somebody announced: a release, a batch run, a sale.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeclaredEvent {
+    /// What it is called.
+    pub name: Arc<str>,
+    /// Whose demand rises.
+    pub app: AppName,
+    /// When it begins, milliseconds since the Unix epoch.
+    pub at_utc_ms: i64,
+    /// How long it lasts, in seconds.
+    pub duration_s: f64,
+    /// Seconds between repetitions, where it repeats.
+    pub every_s: Option<f64>,
+    /// Expected demand in cores, where it was said.
+    pub cores: Option<f64>,
+}
+
+/// Why a write did not take.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WriteFailure {
+    /// The group is gone or is another one under the same path.
+    GroupGone,
+    /// Someone else wrote the knob; it is theirs now.
+    Foreign,
+    /// The journal has no room: no record, no act.
+    JournalFull,
+    /// The kernel refused, with its words.
+    Refused(String),
+    /// Not granted, paused, or disabled.
+    NotAllowed(String),
+}
+
+/// What became of a lease's write.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WriteResult {
+    /// Which lease.
+    pub lease: LeaseId,
+    /// Whose knob.
+    pub app: AppName,
+    /// Which knob.
+    pub knob: Knob,
+    /// The value before our first write.
+    pub found: Option<KnobValue>,
+    /// The value read back, or why there is none.
+    pub outcome: Result<KnobValue, WriteFailure>,
+    /// When.
+    pub at: BootTime,
+    /// True when this was the giving back of the found value.
+    pub restored: bool,
+}
+
+/// Everything that happened since the tick before, other than the sample.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Event {
+    /// The daemon started (again): what is between is a gap.
+    Started {
+        /// Boot id of the kernel.
+        boot_id: Arc<str>,
+        /// Online CPUs.
+        cpus: u16,
+    },
+    /// An app was found, or its groups changed.
+    AppCame(App),
+    /// An app went away.
+    AppWent(AppName),
+    /// The policy, as text: the first one, and after each reload that was valid.
+    PolicyChanged(Arc<str>),
+    /// A write was done or refused.
+    Written(WriteResult),
+    /// Someone else wrote a leased knob.
+    ForeignWrite {
+        /// Whose knob.
+        app: AppName,
+        /// Which knob.
+        knob: Knob,
+        /// What it is now.
+        value: Option<KnobValue>,
+    },
+    /// Throttling or waiting was seen between samples, by a fast poll or a PSI trigger.
+    Waiting {
+        /// On which unit.
+        unit: Unit,
+        /// Share of time waited since the look before.
+        share: f64,
+    },
+    /// A variant is compiled and loaded, waiting for its switch.
+    VariantReady {
+        /// Whose.
+        app: AppName,
+        /// Which function.
+        function: String,
+        /// For which scenario.
+        scenario: Scenario,
+    },
+    /// A live trial ended.
+    Trial(TrialVerdict),
+    /// A model, by content hash, was promoted; its bytes lie in the model store under that name.
+    ModelPromoted(Arc<str>),
+    /// An event was announced.
+    Declared(DeclaredEvent),
+    /// Release everything until resumed.
+    Paused,
+    /// Go on.
+    Resumed,
+}
+
+/// One tick's input.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Input {
+    /// When the tick runs.
+    pub now: Moment,
+    /// What happened, in order.
+    pub events: Vec<Event>,
+    /// The reading, where this tick has one.
+    pub sample: Option<Sample>,
+}
+
+/// How serious a notice is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// For the record.
+    Info,
+    /// Someone should look.
+    Warning,
+}
+
+/// Something the loop wants to say: a demotion, a foreign write, a bound that was hit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Notice {
+    /// How serious.
+    pub severity: Severity,
+    /// In words.
+    pub text: String,
+}
+
+/// One tick's output.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Output {
+    /// A new map, when this tick made one.
+    pub map: Option<ContentionMap>,
+    /// What should hold from now on.
+    pub plan: Plan,
+    /// Contention that began or ended in this tick.
+    pub contention: Vec<ContentionEvent>,
+    /// Predictions whose windows closed.
+    pub outcomes: Vec<Outcome>,
+    /// Things to say.
+    pub notices: Vec<Notice>,
+}
