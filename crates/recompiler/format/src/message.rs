@@ -1,0 +1,1111 @@
+//! The control protocol between the daemon and the runtime inside an app.
+//!
+//! What: frames of eight header bytes (body length, protocol version, kind) and a bounded body, over a
+//! stream socket that the *runtime* opens. After the runtime's `Hello` the daemon asks, the runtime answers
+//! each request once, in order. Integers are little-endian; texts are UTF-8 with a 16-bit length.
+//!
+//! Why so: the runtime has no allocator and runs on a small stack, so both sides borrow from the buffer that
+//! was read, every field has a bound, and a frame that does not parse is an error, never a panic.
+//!
+//! Not here: sockets, credentials, what a request does. A `Client` frame carries a command line's request on the
+//! same socket; its body is opaque to this crate.
+
+use crate::FunctionHash;
+use crate::scenario::Scenario;
+use core::fmt;
+
+/// The version of this protocol; another one is refused with [`MessageError::Version`].
+pub const VERSION: u16 = 1;
+/// Bytes of a frame's header: length of the body (u32), version (u16), kind (u16).
+pub const HEADER_BYTES: usize = 8;
+/// The largest body: a variant image at the loader's cap of 4 MiB and its fixed fields.
+pub const BODY_LIMIT_BYTES: usize = 4 * 1024 * 1024 + 4096;
+/// The largest body of a runtime's reply; it fits the runtime's fixed buffer.
+pub const REPLY_LIMIT_BYTES: usize = 64 * 1024;
+/// The longest name or path; longer ones are cut by the sender at a character boundary.
+pub const TEXT_LIMIT_BYTES: usize = 1024;
+/// Instead of a function's index: all of them.
+pub const ALL_FUNCTIONS: u32 = u32::MAX;
+
+/// What can be wrong with a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageError {
+    /// The other side speaks another version (given).
+    Version(u16),
+    /// The kind is not one that this side expects.
+    Kind(u16),
+    /// The body is longer than its bound (bytes given).
+    TooLong(usize),
+    /// The body ends inside a field.
+    Short,
+    /// Bytes are left after the last field.
+    Trailing,
+    /// A field holds a value outside its domain.
+    Value,
+    /// The writer's buffer is too small.
+    BufferFull,
+}
+
+impl fmt::Display for MessageError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Version(found) => write!(out, "protocol version {found}, this side speaks {VERSION}"),
+            Self::Kind(kind) => write!(out, "unexpected message kind {kind:#x}"),
+            Self::TooLong(bytes) => write!(out, "message of {bytes} bytes is over its bound"),
+            Self::Short => out.write_str("message ends inside a field"),
+            Self::Trailing => out.write_str("message has bytes after its last field"),
+            Self::Value => out.write_str("message field out of range"),
+            Self::BufferFull => out.write_str("message does not fit the buffer"),
+        }
+    }
+}
+
+impl core::error::Error for MessageError {}
+
+/// The decoded header of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Bytes of the body that follows.
+    pub body_bytes: usize,
+    /// Which message it is.
+    pub kind: u16,
+}
+
+impl Header {
+    /// Reads a header and checks version and bound.
+    ///
+    /// # Errors
+    /// [`MessageError::Version`] and [`MessageError::TooLong`].
+    pub fn decode(bytes: [u8; HEADER_BYTES]) -> Result<Self, MessageError> {
+        let mut fields = Fields { bytes: &bytes };
+        let body_bytes = fields.u32()? as usize;
+        let version = fields.u16()?;
+        let kind = fields.u16()?;
+        if version != VERSION {
+            return Err(MessageError::Version(version));
+        }
+        if body_bytes > BODY_LIMIT_BYTES {
+            return Err(MessageError::TooLong(body_bytes));
+        }
+        Ok(Self { body_bytes, kind })
+    }
+}
+
+/// Why something is not switchable here, or why a request was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Reason {
+    /// Nothing stands in the way.
+    None = 0,
+    /// The executable carries no tidegate sections.
+    NoSections = 1,
+    /// The kernel denies new executable memory to this process (`PR_SET_MDWE`).
+    MemoryDenyWriteExecute = 2,
+    /// A seccomp filter is installed.
+    Seccomp = 3,
+    /// No room within reach of the executable.
+    NoNearMemory = 4,
+    /// The cap on loaded code is reached.
+    CodeCap = 5,
+    /// The image is not well-formed, or its version is unknown.
+    BadImage = 6,
+    /// The image's checksum is wrong.
+    Checksum = 7,
+    /// The image was made for another function or another build of it.
+    WrongFunction = 8,
+    /// The image owns writable data.
+    WritableData = 9,
+    /// The CPU (or the kernel's saved state) lacks a feature that the image needs.
+    CpuFeature = 10,
+    /// The image refers to an anchor that the executable does not have.
+    BadAnchor = 11,
+    /// A target is out of a relocation's reach.
+    OutOfReach = 12,
+    /// No such function.
+    UnknownFunction = 13,
+    /// No image was loaded for this function and scenario.
+    NotLoaded = 14,
+    /// The function's slot does not hold its own base: another party switches it.
+    ForeignSlot = 15,
+    /// The kernel refused a mapping or a protection.
+    Kernel = 16,
+    /// The request is not understood.
+    BadRequest = 17,
+    /// A table of fixed size is full.
+    TableFull = 18,
+    /// The build left this function out.
+    Excluded = 19,
+}
+
+impl Reason {
+    const ALL: [Self; 20] = [
+        Self::None,
+        Self::NoSections,
+        Self::MemoryDenyWriteExecute,
+        Self::Seccomp,
+        Self::NoNearMemory,
+        Self::CodeCap,
+        Self::BadImage,
+        Self::Checksum,
+        Self::WrongFunction,
+        Self::WritableData,
+        Self::CpuFeature,
+        Self::BadAnchor,
+        Self::OutOfReach,
+        Self::UnknownFunction,
+        Self::NotLoaded,
+        Self::ForeignSlot,
+        Self::Kernel,
+        Self::BadRequest,
+        Self::TableFull,
+        Self::Excluded,
+    ];
+
+    /// The reason with this wire byte.
+    pub fn from_wire(byte: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(byte)).copied()
+    }
+
+    /// A sentence part for people.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::None => "nothing stands in the way",
+            Self::NoSections => "the executable was not built with tidegate cc",
+            Self::MemoryDenyWriteExecute => "the process may not get new executable memory (MDWE)",
+            Self::Seccomp => "a seccomp filter is installed",
+            Self::NoNearMemory => "no free memory within reach of the executable",
+            Self::CodeCap => "the cap of 4 MiB of loaded code is reached",
+            Self::BadImage => "the variant's image is malformed or of an unknown version",
+            Self::Checksum => "the variant's checksum is wrong",
+            Self::WrongFunction => "the variant was made for another function or build",
+            Self::WritableData => "the variant owns writable data",
+            Self::CpuFeature => "this CPU lacks a feature that the variant needs",
+            Self::BadAnchor => "the variant refers to a symbol that the executable does not offer",
+            Self::OutOfReach => "a target is out of a relocation's reach",
+            Self::UnknownFunction => "there is no such function",
+            Self::NotLoaded => "no variant is loaded for it",
+            Self::ForeignSlot => "its slot does not start at its own code",
+            Self::Kernel => "the kernel refused the mapping",
+            Self::BadRequest => "the request is not understood",
+            Self::TableFull => "a table of fixed size is full",
+            Self::Excluded => "the build left it out",
+        }
+    }
+}
+
+/// What the daemon asks of a runtime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request<'a> {
+    /// The list of functions, from this index on; the reply holds as many as fit.
+    Functions {
+        /// Index of the first function wanted.
+        first: u32,
+    },
+    /// The blob of one function, from this byte on; the reply holds as many bytes as fit.
+    Blob {
+        /// Index of the function.
+        function: u32,
+        /// First byte wanted.
+        offset: u32,
+    },
+    /// Load an image for one function and scenario; it is mapped, not yet entered.
+    Load {
+        /// Index of the function.
+        function: u32,
+        /// What it will be reached by; an earlier image of the same scenario is superseded.
+        scenario: Scenario,
+        /// The image of `format::image`.
+        image: &'a [u8],
+    },
+    /// Point a slot, or every slot that has this scenario loaded, at a scenario.
+    Switch {
+        /// Index of the function, or [`ALL_FUNCTIONS`].
+        function: u32,
+        /// Where to.
+        scenario: Scenario,
+    },
+    /// Fault injection: all functions with loaded images, round and round, from the helper thread.
+    Storm {
+        /// For how long.
+        duration_ms: u32,
+        /// Pause between two rounds; 0 = none.
+        pause_us: u32,
+    },
+    /// Counters and clocks.
+    Work,
+    /// Count the calls of one function, in every scenario by the same stub, or stop to.
+    Count {
+        /// Index of the function, or [`ALL_FUNCTIONS`].
+        function: u32,
+        /// Start or stop.
+        enabled: bool,
+    },
+    /// The count of calls of one function.
+    Calls {
+        /// Index of the function.
+        function: u32,
+    },
+    /// Every slot back to the base.
+    Release,
+    /// The daemon lives; without one for two seconds the runtime releases by itself.
+    Heartbeat,
+}
+
+/// What a runtime answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reply<'a> {
+    /// The first frame on the socket.
+    Hello(Hello<'a>),
+    /// A part of the list of functions.
+    Functions {
+        /// How many there are in all.
+        total: u32,
+        /// Index of the first in this part.
+        first: u32,
+        /// The encoded part; see [`FunctionList`].
+        list: FunctionList<'a>,
+    },
+    /// A part of a blob.
+    Blob {
+        /// Length of the whole blob.
+        total_bytes: u32,
+        /// This part.
+        bytes: &'a [u8],
+    },
+    /// An image is mapped and sealed.
+    Loaded {
+        /// Where its entry is.
+        address: u64,
+        /// From the first check to the sealed mapping.
+        load_ns: u64,
+        /// Code and read-only data in use in this process.
+        used_bytes: u64,
+    },
+    /// Slots were written.
+    Switched {
+        /// How many.
+        functions: u32,
+        /// For all of them together.
+        switch_ns: u64,
+    },
+    /// A storm is over.
+    Storm {
+        /// Functions that took part.
+        functions: u32,
+        /// Slot stores.
+        switches: u64,
+        /// Slots that did not hold what was stored.
+        failures: u64,
+        /// How long it took.
+        elapsed_ms: u32,
+    },
+    /// Counters and clocks, read one after another.
+    Work {
+        /// The sum of `TIDEGATE_WORK`.
+        work: u64,
+        /// Whether the program ever counted any.
+        counted: bool,
+        /// The sum of counted calls.
+        calls: u64,
+        /// CPU time of the process less that of the helper thread.
+        cpu_ns: u64,
+        /// The boot clock.
+        boot_ns: u64,
+    },
+    /// Calls of one function since counting began.
+    Calls {
+        /// How many.
+        calls: u64,
+    },
+    /// Done, nothing to tell.
+    Done,
+    /// Not done, and why.
+    Refused(Reason),
+}
+
+/// The runtime introduces itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hello<'a> {
+    /// The process, as it sees itself; the daemon compares it with the socket's credentials.
+    pub process: u32,
+    /// The helper thread.
+    pub helper_thread: u32,
+    /// How many functions have slots.
+    pub functions: u32,
+    /// Whether anything can be switched in this process.
+    pub reason: Reason,
+    /// Where the executable was loaded less where it was linked.
+    pub load_bias: u64,
+    /// The GNU build id, empty if there is none.
+    pub build_id: &'a [u8],
+    /// The path of the executable, cut at [`TEXT_LIMIT_BYTES`].
+    pub executable: &'a str,
+}
+
+/// One function of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FunctionEntry<'a> {
+    /// Hash of the blob it was built with.
+    pub hash: FunctionHash,
+    /// Address of its base code in the process.
+    pub address: u64,
+    /// Bytes of its base code; 0 = not known.
+    pub code_bytes: u32,
+    /// Length of its blob.
+    pub blob_bytes: u32,
+    /// What its slot leads to.
+    pub scenario: Scenario,
+    /// Bit `1 << number` for each scenario that is loaded.
+    pub loaded: u8,
+    /// Why it is not switchable; [`Reason::None`] if it is.
+    pub reason: Reason,
+    /// Its linker name, cut at [`TEXT_LIMIT_BYTES`].
+    pub name: &'a str,
+}
+
+const KIND_HELLO: u16 = 0x01;
+const KIND_FUNCTIONS: u16 = 0x02;
+const KIND_BLOB: u16 = 0x03;
+const KIND_LOAD: u16 = 0x04;
+const KIND_SWITCH: u16 = 0x05;
+const KIND_STORM: u16 = 0x06;
+const KIND_WORK: u16 = 0x07;
+const KIND_COUNT: u16 = 0x08;
+const KIND_CALLS: u16 = 0x09;
+const KIND_RELEASE: u16 = 0x0a;
+const KIND_HEARTBEAT: u16 = 0x0b;
+const KIND_DONE: u16 = 0x0c;
+const KIND_REFUSED: u16 = 0x0d;
+/// Replies carry the kind of their request with this bit set.
+const REPLY: u16 = 0x100;
+/// A request of the command line, not of a runtime: the body is the daemon's own format.
+pub const KIND_CLIENT: u16 = 0x200;
+/// The answer to it.
+pub const KIND_CLIENT_REPLY: u16 = 0x300;
+
+impl<'a> Request<'a> {
+    /// Decodes the body of a frame.
+    ///
+    /// # Errors
+    /// Any [`MessageError`]; nothing is read beyond `body`.
+    pub fn decode(kind: u16, body: &'a [u8]) -> Result<Self, MessageError> {
+        let mut fields = Fields { bytes: body };
+        let request = match kind {
+            KIND_FUNCTIONS => Self::Functions { first: fields.u32()? },
+            KIND_BLOB => Self::Blob {
+                function: fields.u32()?,
+                offset: fields.u32()?,
+            },
+            KIND_LOAD => Self::Load {
+                function: fields.u32()?,
+                scenario: fields.scenario()?,
+                image: fields.rest(),
+            },
+            KIND_SWITCH => Self::Switch {
+                function: fields.u32()?,
+                scenario: fields.scenario()?,
+            },
+            KIND_STORM => Self::Storm {
+                duration_ms: fields.u32()?,
+                pause_us: fields.u32()?,
+            },
+            KIND_WORK => Self::Work,
+            KIND_COUNT => Self::Count {
+                function: fields.u32()?,
+                enabled: fields.flag()?,
+            },
+            KIND_CALLS => Self::Calls {
+                function: fields.u32()?,
+            },
+            KIND_RELEASE => Self::Release,
+            KIND_HEARTBEAT => Self::Heartbeat,
+            other => return Err(MessageError::Kind(other)),
+        };
+        fields.end()?;
+        Ok(request)
+    }
+
+    /// Writes the whole frame and returns its length.
+    ///
+    /// # Errors
+    /// [`MessageError::BufferFull`].
+    pub fn encode(&self, buffer: &mut [u8]) -> Result<usize, MessageError> {
+        let kind = match self {
+            Self::Functions { .. } => KIND_FUNCTIONS,
+            Self::Blob { .. } => KIND_BLOB,
+            Self::Load { .. } => KIND_LOAD,
+            Self::Switch { .. } => KIND_SWITCH,
+            Self::Storm { .. } => KIND_STORM,
+            Self::Work => KIND_WORK,
+            Self::Count { .. } => KIND_COUNT,
+            Self::Calls { .. } => KIND_CALLS,
+            Self::Release => KIND_RELEASE,
+            Self::Heartbeat => KIND_HEARTBEAT,
+        };
+        let mut frame = FrameWriter::new(buffer, kind)?;
+        match *self {
+            Self::Functions { first } => frame.u32(first)?,
+            Self::Blob { function, offset } => {
+                frame.u32(function)?;
+                frame.u32(offset)?;
+            }
+            Self::Load {
+                function,
+                scenario,
+                image,
+            } => {
+                frame.u32(function)?;
+                frame.u8(scenario as u8)?;
+                frame.bytes(image)?;
+            }
+            Self::Switch { function, scenario } => {
+                frame.u32(function)?;
+                frame.u8(scenario as u8)?;
+            }
+            Self::Storm {
+                duration_ms,
+                pause_us,
+            } => {
+                frame.u32(duration_ms)?;
+                frame.u32(pause_us)?;
+            }
+            Self::Count { function, enabled } => {
+                frame.u32(function)?;
+                frame.u8(u8::from(enabled))?;
+            }
+            Self::Calls { function } => frame.u32(function)?,
+            Self::Work | Self::Release | Self::Heartbeat => {}
+        }
+        frame.finish()
+    }
+
+    /// Bytes that [`encode`](Self::encode) needs at most.
+    pub fn encoded_bytes(&self) -> usize {
+        match self {
+            Self::Load { image, .. } => HEADER_BYTES + 8 + image.len(),
+            _ => HEADER_BYTES + 16,
+        }
+    }
+}
+
+impl<'a> Reply<'a> {
+    /// Decodes the body of a frame.
+    ///
+    /// # Errors
+    /// Any [`MessageError`]; nothing is read beyond `body`.
+    pub fn decode(kind: u16, body: &'a [u8]) -> Result<Self, MessageError> {
+        if kind & REPLY == 0 {
+            return Err(MessageError::Kind(kind));
+        }
+        let mut fields = Fields { bytes: body };
+        let reply = match kind & !REPLY {
+            KIND_HELLO => Self::Hello(Hello::read(&mut fields)?),
+            KIND_FUNCTIONS => Self::Functions {
+                total: fields.u32()?,
+                first: fields.u32()?,
+                list: FunctionList { bytes: fields.rest() },
+            },
+            KIND_BLOB => Self::Blob {
+                total_bytes: fields.u32()?,
+                bytes: fields.rest(),
+            },
+            KIND_LOAD => Self::Loaded {
+                address: fields.u64()?,
+                load_ns: fields.u64()?,
+                used_bytes: fields.u64()?,
+            },
+            KIND_SWITCH => Self::Switched {
+                functions: fields.u32()?,
+                switch_ns: fields.u64()?,
+            },
+            KIND_STORM => Self::Storm {
+                functions: fields.u32()?,
+                switches: fields.u64()?,
+                failures: fields.u64()?,
+                elapsed_ms: fields.u32()?,
+            },
+            KIND_WORK => Self::Work {
+                work: fields.u64()?,
+                counted: fields.flag()?,
+                calls: fields.u64()?,
+                cpu_ns: fields.u64()?,
+                boot_ns: fields.u64()?,
+            },
+            KIND_CALLS => Self::Calls { calls: fields.u64()? },
+            KIND_DONE => Self::Done,
+            KIND_REFUSED => Self::Refused(fields.reason()?),
+            other => return Err(MessageError::Kind(other | REPLY)),
+        };
+        fields.end()?;
+        Ok(reply)
+    }
+
+    /// Writes the whole frame and returns its length.
+    ///
+    /// # Errors
+    /// [`MessageError::BufferFull`].
+    pub fn encode(&self, buffer: &mut [u8]) -> Result<usize, MessageError> {
+        let mut frame = FrameWriter::new(buffer, self.kind() | REPLY)?;
+        match *self {
+            Self::Hello(hello) => hello.write(&mut frame)?,
+            Self::Functions { total, first, list } => {
+                frame.u32(total)?;
+                frame.u32(first)?;
+                frame.bytes(list.bytes)?;
+            }
+            Self::Blob { total_bytes, bytes } => {
+                frame.u32(total_bytes)?;
+                frame.bytes(bytes)?;
+            }
+            Self::Loaded {
+                address,
+                load_ns,
+                used_bytes,
+            } => {
+                frame.u64(address)?;
+                frame.u64(load_ns)?;
+                frame.u64(used_bytes)?;
+            }
+            Self::Switched { functions, switch_ns } => {
+                frame.u32(functions)?;
+                frame.u64(switch_ns)?;
+            }
+            Self::Storm {
+                functions,
+                switches,
+                failures,
+                elapsed_ms,
+            } => {
+                frame.u32(functions)?;
+                frame.u64(switches)?;
+                frame.u64(failures)?;
+                frame.u32(elapsed_ms)?;
+            }
+            Self::Work {
+                work,
+                counted,
+                calls,
+                cpu_ns,
+                boot_ns,
+            } => {
+                frame.u64(work)?;
+                frame.u8(u8::from(counted))?;
+                frame.u64(calls)?;
+                frame.u64(cpu_ns)?;
+                frame.u64(boot_ns)?;
+            }
+            Self::Calls { calls } => frame.u64(calls)?,
+            Self::Done => {}
+            Self::Refused(reason) => frame.u8(reason as u8)?,
+        }
+        frame.finish()
+    }
+
+    fn kind(&self) -> u16 {
+        match self {
+            Self::Hello(_) => KIND_HELLO,
+            Self::Functions { .. } => KIND_FUNCTIONS,
+            Self::Blob { .. } => KIND_BLOB,
+            Self::Loaded { .. } => KIND_LOAD,
+            Self::Switched { .. } => KIND_SWITCH,
+            Self::Storm { .. } => KIND_STORM,
+            Self::Work { .. } => KIND_WORK,
+            Self::Calls { .. } => KIND_CALLS,
+            Self::Done => KIND_DONE,
+            Self::Refused(_) => KIND_REFUSED,
+        }
+    }
+}
+
+impl<'a> Hello<'a> {
+    fn read(fields: &mut Fields<'a>) -> Result<Self, MessageError> {
+        Ok(Self {
+            process: fields.u32()?,
+            helper_thread: fields.u32()?,
+            functions: fields.u32()?,
+            reason: fields.reason()?,
+            load_bias: fields.u64()?,
+            build_id: fields.short_bytes()?,
+            executable: fields.text()?,
+        })
+    }
+
+    fn write(&self, frame: &mut FrameWriter<'_>) -> Result<(), MessageError> {
+        frame.u32(self.process)?;
+        frame.u32(self.helper_thread)?;
+        frame.u32(self.functions)?;
+        frame.u8(self.reason as u8)?;
+        frame.u64(self.load_bias)?;
+        frame.short_bytes(self.build_id)?;
+        frame.text(self.executable)
+    }
+}
+
+/// An encoded part of the list of functions; iterating decodes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FunctionList<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> FunctionList<'a> {
+    /// The entries written by a [`FunctionListWriter`].
+    pub fn from_bytes(bytes: &'a [u8]) -> Self {
+        Self { bytes }
+    }
+
+    /// Decodes one entry after another; ends after the first malformed one.
+    pub fn iter(&self) -> FunctionEntries<'a> {
+        FunctionEntries {
+            fields: Fields { bytes: self.bytes },
+        }
+    }
+}
+
+impl<'a> IntoIterator for &FunctionList<'a> {
+    type Item = Result<FunctionEntry<'a>, MessageError>;
+    type IntoIter = FunctionEntries<'a>;
+
+    fn into_iter(self) -> FunctionEntries<'a> {
+        self.iter()
+    }
+}
+
+/// Iterator of [`FunctionList`].
+#[derive(Clone, Debug)]
+pub struct FunctionEntries<'a> {
+    fields: Fields<'a>,
+}
+
+impl<'a> Iterator for FunctionEntries<'a> {
+    type Item = Result<FunctionEntry<'a>, MessageError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.fields.bytes.is_empty() {
+            return None;
+        }
+        let entry = FunctionEntry::read(&mut self.fields);
+        if entry.is_err() {
+            self.fields.bytes = &[];
+        }
+        Some(entry)
+    }
+}
+
+impl<'a> FunctionEntry<'a> {
+    fn read(fields: &mut Fields<'a>) -> Result<Self, MessageError> {
+        Ok(Self {
+            hash: FunctionHash(fields.array()?),
+            address: fields.u64()?,
+            code_bytes: fields.u32()?,
+            blob_bytes: fields.u32()?,
+            scenario: fields.scenario()?,
+            loaded: fields.u8()?,
+            reason: fields.reason()?,
+            name: fields.text()?,
+        })
+    }
+}
+
+/// Fills a buffer with entries, whole ones only.
+#[derive(Debug)]
+pub struct FunctionListWriter<'b> {
+    writer: Writer<'b>,
+}
+
+impl<'b> FunctionListWriter<'b> {
+    /// Writes into `buffer`.
+    pub fn new(buffer: &'b mut [u8]) -> Self {
+        Self {
+            writer: Writer { buffer, length: 0 },
+        }
+    }
+
+    /// Appends an entry; `false`, and nothing appended, if it does not fit.
+    pub fn push(&mut self, entry: &FunctionEntry<'_>) -> bool {
+        let before = self.writer.length;
+        let fits = self.write(entry).is_ok();
+        if !fits {
+            self.writer.length = before;
+        }
+        fits
+    }
+
+    /// Bytes written.
+    pub fn written_bytes(&self) -> usize {
+        self.writer.length
+    }
+
+    fn write(&mut self, entry: &FunctionEntry<'_>) -> Result<(), MessageError> {
+        self.writer.bytes(&entry.hash.0)?;
+        self.writer.bytes(&entry.address.to_le_bytes())?;
+        self.writer.bytes(&entry.code_bytes.to_le_bytes())?;
+        self.writer.bytes(&entry.blob_bytes.to_le_bytes())?;
+        self.writer
+            .bytes(&[entry.scenario as u8, entry.loaded, entry.reason as u8])?;
+        self.writer.text(entry.name)
+    }
+}
+
+/// Cuts a text to [`TEXT_LIMIT_BYTES`] at a character boundary.
+pub fn cut_text(text: &str) -> &str {
+    let mut end = text.len().min(TEXT_LIMIT_BYTES);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or("")
+}
+
+/// The unread part of a body.
+#[derive(Clone, Debug)]
+struct Fields<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Fields<'a> {
+    fn take(&mut self, count: usize) -> Result<&'a [u8], MessageError> {
+        let (head, tail) = self.bytes.split_at_checked(count).ok_or(MessageError::Short)?;
+        self.bytes = tail;
+        Ok(head)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], MessageError> {
+        self.take(N)?.try_into().map_err(|_| MessageError::Short)
+    }
+
+    fn u8(&mut self) -> Result<u8, MessageError> {
+        Ok(u8::from_le_bytes(self.array()?))
+    }
+
+    fn u16(&mut self) -> Result<u16, MessageError> {
+        Ok(u16::from_le_bytes(self.array()?))
+    }
+
+    fn u32(&mut self) -> Result<u32, MessageError> {
+        Ok(u32::from_le_bytes(self.array()?))
+    }
+
+    fn u64(&mut self) -> Result<u64, MessageError> {
+        Ok(u64::from_le_bytes(self.array()?))
+    }
+
+    fn flag(&mut self) -> Result<bool, MessageError> {
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(MessageError::Value),
+        }
+    }
+
+    fn scenario(&mut self) -> Result<Scenario, MessageError> {
+        Scenario::from_number(self.u8()?).ok_or(MessageError::Value)
+    }
+
+    fn reason(&mut self) -> Result<Reason, MessageError> {
+        Reason::from_wire(self.u8()?).ok_or(MessageError::Value)
+    }
+
+    fn short_bytes(&mut self) -> Result<&'a [u8], MessageError> {
+        let count = usize::from(self.u16()?);
+        if count > TEXT_LIMIT_BYTES {
+            return Err(MessageError::TooLong(count));
+        }
+        self.take(count)
+    }
+
+    fn text(&mut self) -> Result<&'a str, MessageError> {
+        core::str::from_utf8(self.short_bytes()?).map_err(|_| MessageError::Value)
+    }
+
+    fn rest(&mut self) -> &'a [u8] {
+        core::mem::take(&mut self.bytes)
+    }
+
+    fn end(&self) -> Result<(), MessageError> {
+        if self.bytes.is_empty() {
+            Ok(())
+        } else {
+            Err(MessageError::Trailing)
+        }
+    }
+}
+
+/// A position in a buffer.
+#[derive(Debug)]
+struct Writer<'b> {
+    buffer: &'b mut [u8],
+    length: usize,
+}
+
+impl Writer<'_> {
+    fn bytes(&mut self, bytes: &[u8]) -> Result<(), MessageError> {
+        let end = self
+            .length
+            .checked_add(bytes.len())
+            .ok_or(MessageError::BufferFull)?;
+        let place = self
+            .buffer
+            .get_mut(self.length..end)
+            .ok_or(MessageError::BufferFull)?;
+        place.copy_from_slice(bytes);
+        self.length = end;
+        Ok(())
+    }
+
+    fn short_bytes(&mut self, bytes: &[u8]) -> Result<(), MessageError> {
+        if bytes.len() > TEXT_LIMIT_BYTES {
+            return Err(MessageError::TooLong(bytes.len()));
+        }
+        self.bytes(&(bytes.len() as u16).to_le_bytes())?;
+        self.bytes(bytes)
+    }
+
+    fn text(&mut self, text: &str) -> Result<(), MessageError> {
+        self.short_bytes(cut_text(text).as_bytes())
+    }
+}
+
+/// A frame in the making: the header's length is filled in at the end.
+struct FrameWriter<'b> {
+    writer: Writer<'b>,
+}
+
+impl<'b> FrameWriter<'b> {
+    fn new(buffer: &'b mut [u8], kind: u16) -> Result<Self, MessageError> {
+        let mut writer = Writer { buffer, length: 0 };
+        writer.bytes(&0_u32.to_le_bytes())?;
+        writer.bytes(&VERSION.to_le_bytes())?;
+        writer.bytes(&kind.to_le_bytes())?;
+        Ok(Self { writer })
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) -> Result<(), MessageError> {
+        self.writer.bytes(bytes)
+    }
+
+    fn short_bytes(&mut self, bytes: &[u8]) -> Result<(), MessageError> {
+        self.writer.short_bytes(bytes)
+    }
+
+    fn text(&mut self, text: &str) -> Result<(), MessageError> {
+        self.writer.text(text)
+    }
+
+    fn u8(&mut self, value: u8) -> Result<(), MessageError> {
+        self.bytes(&[value])
+    }
+
+    fn u32(&mut self, value: u32) -> Result<(), MessageError> {
+        self.bytes(&value.to_le_bytes())
+    }
+
+    fn u64(&mut self, value: u64) -> Result<(), MessageError> {
+        self.bytes(&value.to_le_bytes())
+    }
+
+    fn finish(self) -> Result<usize, MessageError> {
+        let Writer { buffer, length } = self.writer;
+        let body_bytes = length - HEADER_BYTES;
+        if body_bytes > BODY_LIMIT_BYTES {
+            return Err(MessageError::TooLong(body_bytes));
+        }
+        let place = buffer.get_mut(..4).ok_or(MessageError::BufferFull)?;
+        place.copy_from_slice(&(body_bytes as u32).to_le_bytes());
+        Ok(length)
+    }
+}
+
+/// Writes a frame around a body that this crate does not read ([`KIND_CLIENT`] and its reply).
+///
+/// # Errors
+/// [`MessageError::BufferFull`] and [`MessageError::TooLong`].
+pub fn encode_opaque(kind: u16, body: &[u8], buffer: &mut [u8]) -> Result<usize, MessageError> {
+    let mut frame = FrameWriter::new(buffer, kind)?;
+    frame.bytes(body)?;
+    frame.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::string::String;
+    use std::vec;
+    use std::vec::Vec;
+
+    fn split(frame: &[u8]) -> (u16, &[u8]) {
+        let header = Header::decode(frame[..HEADER_BYTES].try_into().unwrap()).unwrap();
+        assert_eq!(frame.len(), HEADER_BYTES + header.body_bytes);
+        (header.kind, &frame[HEADER_BYTES..])
+    }
+
+    fn check_request(request: Request<'_>) {
+        let mut buffer = [0_u8; 256];
+        let length = request.encode(&mut buffer).unwrap();
+        assert!(length <= request.encoded_bytes());
+        let (kind, body) = split(&buffer[..length]);
+        assert_eq!(Request::decode(kind, body), Ok(request));
+        for cut in 0..body.len() {
+            if !matches!(request, Request::Load { .. }) {
+                assert_eq!(Request::decode(kind, &body[..cut]), Err(MessageError::Short));
+            }
+        }
+        for small in 0..length {
+            assert_eq!(
+                request.encode(&mut buffer[..small]),
+                Err(MessageError::BufferFull)
+            );
+        }
+    }
+
+    fn check_reply(reply: Reply<'_>) {
+        let mut buffer = [0_u8; 256];
+        let length = reply.encode(&mut buffer).unwrap();
+        let (kind, body) = split(&buffer[..length]);
+        assert_eq!(Reply::decode(kind, body), Ok(reply));
+    }
+
+    #[test]
+    fn requests_round_trip() {
+        check_request(Request::Functions { first: 7 });
+        check_request(Request::Blob {
+            function: 1,
+            offset: 65_536,
+        });
+        check_request(Request::Load {
+            function: 2,
+            scenario: Scenario::Memory,
+            image: b"image",
+        });
+        check_request(Request::Switch {
+            function: ALL_FUNCTIONS,
+            scenario: Scenario::Base,
+        });
+        check_request(Request::Storm {
+            duration_ms: 1000,
+            pause_us: 50,
+        });
+        check_request(Request::Work);
+        check_request(Request::Count {
+            function: 3,
+            enabled: true,
+        });
+        check_request(Request::Calls { function: 3 });
+        check_request(Request::Release);
+        check_request(Request::Heartbeat);
+    }
+
+    #[test]
+    fn replies_round_trip() {
+        check_reply(Reply::Hello(Hello {
+            process: 10,
+            helper_thread: 11,
+            functions: 12,
+            reason: Reason::Seccomp,
+            load_bias: 0x5555_0000,
+            build_id: &[1, 2, 3],
+            executable: "/usr/bin/lz4",
+        }));
+        check_reply(Reply::Blob {
+            total_bytes: 9,
+            bytes: b"part",
+        });
+        check_reply(Reply::Loaded {
+            address: 1,
+            load_ns: 2,
+            used_bytes: 3,
+        });
+        check_reply(Reply::Switched {
+            functions: 4,
+            switch_ns: 5,
+        });
+        check_reply(Reply::Storm {
+            functions: 6,
+            switches: 7,
+            failures: 0,
+            elapsed_ms: 8,
+        });
+        check_reply(Reply::Work {
+            work: 1,
+            counted: true,
+            calls: 2,
+            cpu_ns: 3,
+            boot_ns: 4,
+        });
+        check_reply(Reply::Calls { calls: 5 });
+        check_reply(Reply::Done);
+        for reason in Reason::ALL {
+            check_reply(Reply::Refused(reason));
+        }
+    }
+
+    #[test]
+    fn function_lists_hold_whole_entries_only() {
+        let entry = FunctionEntry {
+            hash: FunctionHash([7; 16]),
+            address: 0x40_1000,
+            code_bytes: 64,
+            blob_bytes: 4096,
+            scenario: Scenario::Cpu,
+            loaded: 0b10,
+            reason: Reason::None,
+            name: "longest_match",
+        };
+        let mut buffer = [0_u8; 120];
+        let mut writer = FunctionListWriter::new(&mut buffer);
+        let mut count = 0;
+        while writer.push(&entry) {
+            count += 1;
+        }
+        let length = writer.written_bytes();
+        let list = FunctionList::from_bytes(&buffer[..length]);
+        assert_eq!(count, 2);
+        assert_eq!(list.iter().collect::<Result<Vec<_>, _>>(), Ok(vec![entry; 2]));
+        let broken = FunctionList::from_bytes(&buffer[..length - 1]);
+        assert_eq!(broken.iter().last(), Some(Err(MessageError::Short)));
+    }
+
+    #[test]
+    fn headers_are_checked() {
+        assert_eq!(
+            Header::decode([0, 0, 0, 0, 9, 0, 1, 0]),
+            Err(MessageError::Version(9))
+        );
+        assert_eq!(
+            Header::decode([0xff, 0xff, 0xff, 0x7f, 1, 0, 1, 0]),
+            Err(MessageError::TooLong(0x7fff_ffff))
+        );
+        assert_eq!(Request::decode(KIND_WORK, b"x"), Err(MessageError::Trailing));
+        assert_eq!(Request::decode(0x77, b""), Err(MessageError::Kind(0x77)));
+        assert_eq!(
+            Request::decode(KIND_SWITCH, &[0, 0, 0, 0, 99]),
+            Err(MessageError::Value)
+        );
+    }
+
+    #[test]
+    fn any_bytes_are_an_error_or_a_message_never_a_panic() {
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        for round in 0..20_000_u32 {
+            let mut bytes = [0_u8; 64];
+            for byte in &mut bytes {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                *byte = (state & 0x0f) as u8;
+            }
+            let length = (state >> 32) as usize % bytes.len();
+            let kind = (round % 16) as u16;
+            let _ = Request::decode(kind, &bytes[..length]);
+            if let Ok(Reply::Functions { list, .. }) = Reply::decode(kind | REPLY, &bytes[..length]) {
+                let _ = list.iter().count();
+            }
+        }
+    }
+
+    #[test]
+    fn texts_are_cut_at_a_character() {
+        let long = String::from("é").repeat(TEXT_LIMIT_BYTES);
+        assert_eq!(cut_text(&long).len(), TEXT_LIMIT_BYTES);
+        assert_eq!(cut_text("short"), "short");
+    }
+}
