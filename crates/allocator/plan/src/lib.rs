@@ -1,1 +1,14 @@
-//! (empty room)
+//! Decides what should hold: from the map, the sample, the apps and the policy to a plan.
+//!
+//! [`policy`] reads what the user allows; [`Planner`] keeps the little memory that decisions need
+//! (what is being protected now, what was found before we touched it, what someone else took back) and
+//! turns one map into one [`tidegate_types::Plan`]. Nothing here reads a clock, a file or a random
+//! device: the same inputs give the same plan, byte for byte, live and replayed.
+//!
+//! It does not write any knob, does not know paths below a mount point, and does not forecast.
+#![forbid(unsafe_code)]
+
+mod planner;
+pub mod policy;
+
+pub use planner::{PlanConfig, Planner};
