@@ -1,0 +1,124 @@
+//! Everything the loop remembers between two ticks.
+
+use crate::{Config, checkpoint::Saved};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tidegate_forecast::Forecaster;
+use tidegate_plan::{Planner, policy::Policy};
+use tidegate_types::{
+    App, Apps, BootTime, ContentionMap, KnobValue, Lease, LeaseId, Managed, Mode, Plan, Sample,
+};
+
+/// The loop's memory. It is plain data: [`State::checkpoint`] and [`State::restore`] carry it
+/// through a restart and into a replay.
+#[derive(Clone, Debug)]
+pub struct State {
+    pub(crate) config: Config,
+    pub(crate) apps: Apps,
+    pub(crate) policy: Policy,
+    pub(crate) policy_text: Arc<str>,
+    pub(crate) forecaster: Forecaster,
+    pub(crate) planner: Planner,
+    pub(crate) map: ContentionMap,
+    pub(crate) sample: Sample,
+    pub(crate) plan: Plan,
+    pub(crate) found: BTreeMap<LeaseId, KnobValue>,
+}
+
+impl State {
+    /// A loop that has seen nothing yet, under the empty policy (observe everything).
+    pub fn new(config: Config) -> Self {
+        Self {
+            apps: Apps::new(),
+            policy: Policy::default(),
+            policy_text: Arc::from(""),
+            forecaster: Forecaster::new(config.forecast.clone()),
+            planner: Planner::new(config.plan.clone()),
+            map: ContentionMap::default(),
+            sample: Sample::default(),
+            plan: Plan::default(),
+            found: BTreeMap::new(),
+            config,
+        }
+    }
+
+    /// Apps that are there now, with what the policy grants.
+    pub fn apps(&self) -> &Apps {
+        &self.apps
+    }
+
+    /// The latest map.
+    pub fn map(&self) -> &ContentionMap {
+        &self.map
+    }
+
+    /// The latest plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The latest sample.
+    pub fn sample(&self) -> &Sample {
+        &self.sample
+    }
+
+    /// The forecast room's memory, for reports on skill.
+    pub fn forecaster(&self) -> &Forecaster {
+        &self.forecaster
+    }
+
+    /// The policy in force, as text.
+    pub fn policy_text(&self) -> &Arc<str> {
+        &self.policy_text
+    }
+
+    /// Leases that are known to be in effect at `now`, with the value that was found.
+    pub(crate) fn leases_in_effect(&self, now: BootTime) -> Vec<Lease> {
+        let in_effect = self.plan.leases.iter().filter(|lease| lease.active_at(now));
+        in_effect
+            .filter_map(|lease| {
+                let found = *self.found.get(&lease.id)?;
+                Some(Lease {
+                    found: Some(found),
+                    ..lease.clone()
+                })
+            })
+            .collect()
+    }
+
+    pub(crate) fn admit(&mut self, app: App) {
+        let grant = self.granted(&app);
+        self.apps.insert(app.name.clone(), Managed { app, grant });
+    }
+
+    pub(crate) fn resolve_all(&mut self) {
+        let apps: Vec<App> = self.apps.values().map(|managed| managed.app.clone()).collect();
+        for app in apps {
+            self.admit(app);
+        }
+    }
+
+    fn granted(&self, app: &App) -> tidegate_types::Grant {
+        let mut grant = self.policy.resolve(app);
+        for mode in grant.modes.values_mut() {
+            *mode = (*mode).min(self.config.mode_ceiling);
+        }
+        grant.modes.retain(|_, mode| *mode != Mode::Observe);
+        grant
+    }
+
+    pub(crate) fn from_saved(saved: Saved, policy: Policy) -> Self {
+        Self {
+            config: saved.config,
+            apps: saved.apps,
+            policy,
+            policy_text: saved.policy_text,
+            forecaster: saved.forecaster,
+            planner: saved.planner,
+            map: saved.map,
+            sample: saved.sample,
+            plan: saved.plan,
+            found: saved.found,
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! One turn of the loop.
+
+use crate::State;
+use tidegate_plan::policy;
+use tidegate_types::{
+    ContentionEvent, ContentionMap, Event, Input, Moment, Notice, Output, Sample, Severity,
+};
+
+/// Takes one input through the loop and says what should hold from now on.
+///
+/// Events are applied in their order, then the sample is learned from, then the map is renewed where it
+/// is due, then the plan is made. Two runs over the same state and inputs give equal outputs.
+pub fn tick(state: &mut State, input: &Input) -> Output {
+    let mut output = Output::default();
+    let mut map_is_due = false;
+    for event in &input.events {
+        map_is_due |= apply(state, input.now, event, &mut output.notices);
+    }
+    if let Some(sample) = &input.sample {
+        output.contention = learn(state, sample);
+        map_is_due |= !output.contention.is_empty();
+    }
+    if map_is_due || map_is_old(state, input.now) {
+        output.map = Some(renew_map(state, input.now));
+    }
+    output.plan = state
+        .planner
+        .plan(input.now, &state.map, &state.sample, &state.apps, &state.policy);
+    state
+        .found
+        .retain(|id, _| output.plan.leases.iter().any(|lease| lease.id == *id));
+    state.plan = output.plan.clone();
+    output.outcomes = state.forecaster.take_outcomes();
+    output.notices.extend(state.forecaster.take_notices());
+    output
+}
+
+/// Applies one event; true when the map should be renewed at once.
+fn apply(state: &mut State, now: Moment, event: &Event, notices: &mut Vec<Notice>) -> bool {
+    state.planner.on_event(now, event);
+    match event {
+        Event::Started { .. } => {
+            state.apps.clear();
+            state.found.clear();
+            state.forecaster.gap(now);
+        }
+        Event::AppCame(app) => state.admit(app.clone()),
+        Event::AppWent(name) => {
+            state.apps.remove(name);
+            state.forecaster.app_gone(name);
+        }
+        Event::PolicyChanged(text) => adopt_policy(state, text, notices),
+        Event::Written(result) => match (&result.outcome, result.found) {
+            (Ok(_), Some(found)) if !result.restored => {
+                state.found.insert(result.lease, found);
+            }
+            _ => {
+                state.found.remove(&result.lease);
+            }
+        },
+        Event::ForeignWrite { app, knob, .. } => notices.push(Notice {
+            severity: Severity::Warning,
+            text: format!("{knob:?} of {app} was written by someone else: it is theirs for an hour"),
+        }),
+        Event::Declared(declared) => state.forecaster.declare(declared.clone()),
+        Event::ModelPromoted(_) | Event::VariantReady { .. } | Event::Trial(_) => {}
+        Event::Waiting { .. } | Event::Paused | Event::Resumed => {}
+    }
+    matches!(
+        event,
+        Event::Declared(_) | Event::Waiting { .. } | Event::PolicyChanged(_)
+    )
+}
+
+/// A policy reaches the loop only after it was parsed at the edge; a text that does not parse here is
+/// said and changes nothing.
+fn adopt_policy(state: &mut State, text: &std::sync::Arc<str>, notices: &mut Vec<Notice>) {
+    match policy::parse(text, "policy") {
+        Ok(parsed) => {
+            state.policy = parsed;
+            state.policy_text = text.clone();
+            state.resolve_all();
+        }
+        Err(error) => notices.push(Notice {
+            severity: Severity::Warning,
+            text: format!("the policy was not taken, the one before stays: {error}"),
+        }),
+    }
+}
+
+fn learn(state: &mut State, sample: &Sample) -> Vec<ContentionEvent> {
+    let since_last_s = sample.now.boot.seconds_since(state.sample.now.boot);
+    if since_last_s > state.config.gap_s {
+        state.forecaster.gap(sample.now);
+    }
+    let leases = state.leases_in_effect(sample.now.boot);
+    let contention = state.forecaster.observe(sample, &state.apps, &leases);
+    state.sample = sample.clone();
+    contention
+}
+
+fn map_is_old(state: &State, now: Moment) -> bool {
+    let never = state.map.made == Moment::default();
+    never || now.boot.seconds_since(state.map.made.boot) >= state.config.map_every_s
+}
+
+fn renew_map(state: &mut State, now: Moment) -> ContentionMap {
+    let mut map = state.forecaster.map(now, &state.apps);
+    shift_onsets(&mut map, state.config.sabotage.shift_onsets_s);
+    state.map = map.clone();
+    map
+}
+
+/// Fault injection, see [`crate::Sabotage`].
+fn shift_onsets(map: &mut ContentionMap, shift_s: f64) {
+    if shift_s == 0.0 {
+        return;
+    }
+    for entry in &mut map.entries {
+        for quantiles in [&mut entry.onset, &mut entry.end].into_iter().flatten() {
+            quantiles.q10 += shift_s;
+            quantiles.q50 += shift_s;
+            quantiles.q90 += shift_s;
+        }
+    }
+}
