@@ -1,0 +1,230 @@
+//! The functions of this process: their slots, and what was loaded for them.
+//!
+//! Why so: a switch is one aligned eight-byte store into a slot, so that is all that `switch` does; whatever
+//! can fail was done before, when the image was loaded. While a function's calls are counted, its slot leads
+//! to the counting stub and the stub's target is stored instead.
+//!
+//! Not here: mapping, sockets, threads. One thread at a time changes this state (the helper, or the fork
+//! handler while the helper stands still); the app's threads only read slots and targets.
+
+use crate::executable::Executable;
+use crate::stub::Counted;
+use core::sync::atomic::{AtomicU64, Ordering};
+use tidegate_format::message::Reason;
+use tidegate_format::scenario::Scenario;
+use tidegate_format::section::{AnchorEntry, DESCRIPTOR_LENGTH, Descriptor};
+
+/// Scenarios, the base included.
+const SCENARIOS: usize = Scenario::ALL.len();
+
+/// One switchable function.
+#[derive(Debug)]
+pub struct Function {
+    /// Address of its descriptor.
+    pub record: u64,
+    /// Its descriptor.
+    pub descriptor: Descriptor,
+    /// Why it cannot be switched, or [`Reason::None`].
+    pub reason: Reason,
+    slot: Option<&'static AtomicU64>,
+    /// Entry per scenario; 0 = not loaded. The base's is the body.
+    entries: [u64; SCENARIOS],
+    current: Scenario,
+    counted: Option<&'static Counted>,
+    stub: u64,
+    counting: bool,
+}
+
+impl Function {
+    /// Reads the descriptor at `record`; a damaged one is kept, with its reason, so that indices stay.
+    pub fn read(executable: &Executable, record: u64) -> Option<Self> {
+        let bytes = executable.bytes(record, DESCRIPTOR_LENGTH)?;
+        let descriptor = Descriptor::read(bytes).ok()?;
+        let body = descriptor.body.target(record).unwrap_or(0);
+        let slot = descriptor
+            .slot
+            .target(record)
+            .and_then(|address| executable.cell(address));
+        let holds_body = slot.is_some_and(|slot| body != 0 && slot.load(Ordering::Relaxed) == body);
+        let mut entries = [0; SCENARIOS];
+        entries[Scenario::Base as usize] = body;
+        Some(Self {
+            record,
+            descriptor,
+            reason: if holds_body {
+                Reason::None
+            } else {
+                Reason::ForeignSlot
+            },
+            slot,
+            entries,
+            current: Scenario::Base,
+            counted: None,
+            stub: 0,
+            counting: false,
+        })
+    }
+
+    /// Its linker name.
+    pub fn name(&self, executable: &Executable) -> &'static str {
+        let address = self.descriptor.name.target(self.record).unwrap_or(0);
+        let bytes = executable.bytes(address, self.descriptor.name_length as usize);
+        bytes
+            .and_then(|bytes| core::str::from_utf8(bytes).ok())
+            .unwrap_or("?")
+    }
+
+    /// Its blob.
+    pub fn blob(&self, executable: &Executable) -> &'static [u8] {
+        let address = self.descriptor.blob.target(self.record).unwrap_or(0);
+        executable
+            .bytes(address, self.descriptor.blob_length as usize)
+            .unwrap_or(&[])
+    }
+
+    /// The address that entry `index` of its anchor table stands for.
+    ///
+    /// # Errors
+    /// [`Reason::BadAnchor`] for an entry outside of the table, of an unknown kind, or that nobody defined.
+    pub fn anchor(&self, executable: &Executable, index: u32) -> Result<u64, Reason> {
+        let table = self
+            .descriptor
+            .anchors
+            .target(self.record)
+            .ok_or(Reason::BadAnchor)?;
+        let length = self.descriptor.anchor_count as usize * tidegate_format::section::ANCHOR_LENGTH;
+        let bytes = executable.bytes(table, length).ok_or(Reason::BadAnchor)?;
+        let entry = AnchorEntry::read(bytes, index as usize).map_err(|_| Reason::BadAnchor)?;
+        let target = entry.reference.target(table).ok_or(Reason::BadAnchor)?;
+        let address = if entry.is_indirect() {
+            executable
+                .cell(target)
+                .ok_or(Reason::BadAnchor)?
+                .load(Ordering::Relaxed)
+        } else {
+            target
+        };
+        if address == 0 {
+            Err(Reason::BadAnchor)
+        } else {
+            Ok(address)
+        }
+    }
+
+    /// Where its base code is.
+    pub fn body(&self) -> u64 {
+        self.entries[Scenario::Base as usize]
+    }
+
+    /// What its slot leads to.
+    pub fn current(&self) -> Scenario {
+        self.current
+    }
+
+    /// Bit `1 << number` per loaded scenario.
+    pub fn loaded(&self) -> u8 {
+        let loaded = Scenario::ALL
+            .into_iter()
+            .filter(|scenario| *scenario != Scenario::Base && self.entries[*scenario as usize] != 0);
+        loaded.fold(0, |bits, scenario| bits | 1 << scenario.number())
+    }
+
+    /// Whether `scenario` can be switched to.
+    pub fn has(&self, scenario: Scenario) -> bool {
+        self.reason == Reason::None && self.entries[scenario as usize] != 0
+    }
+
+    /// Remembers a sealed image's entry; where an older image of the scenario is in use, goes over to it.
+    pub fn publish(&mut self, scenario: Scenario, entry: u64) {
+        self.entries[scenario as usize] = entry;
+        if self.current == scenario {
+            let _ = self.switch(scenario);
+        }
+    }
+
+    /// Leads calls to `scenario`: one store.
+    ///
+    /// # Errors
+    /// The function's own reason, [`Reason::NotLoaded`], and [`Reason::ForeignSlot`] where the cell does not
+    /// hold afterwards what was stored (another party writes it).
+    pub fn switch(&mut self, scenario: Scenario) -> Result<(), Reason> {
+        if self.reason != Reason::None {
+            return Err(self.reason);
+        }
+        let entry = self.entries[scenario as usize];
+        if entry == 0 {
+            return Err(Reason::NotLoaded);
+        }
+        let cell = match self.counted {
+            Some(counted) if self.counting => Some(&counted.target),
+            _ => self.slot,
+        };
+        let cell = cell.ok_or(Reason::ForeignSlot)?;
+        cell.store(entry, Ordering::Release);
+        self.current = scenario;
+        if cell.load(Ordering::Relaxed) == entry {
+            Ok(())
+        } else {
+            Err(Reason::ForeignSlot)
+        }
+    }
+
+    /// Puts the base back, counting or not; also where the function is otherwise not switchable by now.
+    pub fn release(&mut self) {
+        if self.reason != Reason::None {
+            return;
+        }
+        let base = self.body();
+        if let Some(counted) = self.counted {
+            counted.target.store(base, Ordering::Release);
+        }
+        if let Some(slot) = self.slot {
+            slot.store(base, Ordering::Release);
+        }
+        self.current = Scenario::Base;
+        self.counting = false;
+    }
+
+    /// Whether it has a counting stub.
+    pub fn has_stub(&self) -> bool {
+        self.counted.is_some()
+    }
+
+    /// Gives the function its stub.
+    pub fn set_stub(&mut self, stub: u64, counted: &'static Counted) {
+        self.stub = stub;
+        self.counted = Some(counted);
+    }
+
+    /// Starts or stops counting; what is called stays the same.
+    ///
+    /// # Errors
+    /// As [`switch`](Self::switch); [`Reason::NotLoaded`] without a stub.
+    pub fn count(&mut self, enabled: bool) -> Result<(), Reason> {
+        let counted = self.counted.ok_or(Reason::NotLoaded)?;
+        let slot = self
+            .slot
+            .filter(|_| self.reason == Reason::None)
+            .ok_or(Reason::ForeignSlot)?;
+        let entry = self.entries[self.current as usize];
+        counted.target.store(entry, Ordering::Release);
+        if enabled {
+            counted.calls.store(0, Ordering::Relaxed);
+        }
+        slot.store(if enabled { self.stub } else { entry }, Ordering::Release);
+        self.counting = enabled;
+        Ok(())
+    }
+
+    /// Calls since counting began.
+    pub fn calls(&self) -> u64 {
+        self.counted
+            .filter(|_| self.counting)
+            .map_or(0, |counted| counted.calls.load(Ordering::Relaxed))
+    }
+
+    /// Whether something of ours stands between a call and the base.
+    pub fn is_touched(&self) -> bool {
+        self.counting || self.current != Scenario::Base
+    }
+}

@@ -1,0 +1,152 @@
+//! The constructor, the fork handlers, and the one static that they share.
+//!
+//! Why so: with no daemon the whole runtime is this constructor's first few system calls. With one, the main
+//! thread reads the executable's headers (tens of microseconds), starts the helper and goes on.
+//!
+//! It does nothing in a process that runs with more rights than its caller (`AT_SECURE`), is not dumpable, has a
+//! seccomp filter (whose next surprise may be a kill: `inspect` says so from outside), or whose executable
+//! imports `unshare` or `setns` (they fail in a process with a second thread).
+//!
+//! Not here: children made by a bare `clone` or `_Fork`, which run no fork handlers: they keep whatever was
+//! switched, in code that stays mapped, and have no helper.
+
+use crate::connection::Connection;
+use crate::helper::{Helper, is_welcome};
+use crate::process::Process;
+use crate::sys::{self, ProcessQuestion};
+use crate::{gate, imports};
+use core::cell::UnsafeCell;
+use core::ffi::CStr;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+const DEFAULT_SOCKET: &[u8] = b"/run/tidegate/runtime.sock";
+const SOCKET_VARIABLE: &[u8] = b"TIDEGATE_RUNTIME_SOCKET=";
+/// `sun_path` with its terminator.
+const SOCKET_PATH_LIMIT_BYTES: usize = 107;
+
+/// State that outlives the constructor.
+struct Runtime {
+    process: Process,
+    helper: Helper,
+    socket_path: [u8; SOCKET_PATH_LIMIT_BYTES],
+    socket_path_bytes: usize,
+    first: Option<Connection>,
+}
+
+struct Holder(UnsafeCell<Option<Runtime>>);
+
+// SAFETY: written once by the constructor before the helper exists; afterwards touched by the helper, or by a
+// fork handler in a child that has no helper yet.
+unsafe impl Sync for Holder {}
+
+static RUNTIME: Holder = Holder(UnsafeCell::new(None));
+/// Whether a helper serves this process (or, in a fork child, served its parent).
+static ALIVE: AtomicBool = AtomicBool::new(false);
+
+/// Called by the loader before `main`.
+pub extern "C" fn construct() {
+    if imports::auxiliary(imports::SECURE) != 0
+        || !is_welcome()
+        || sys::ask(ProcessQuestion::Seccomp) != Ok(0)
+    {
+        return;
+    }
+    let mut socket_path = [0; SOCKET_PATH_LIMIT_BYTES];
+    let Some(socket_path_bytes) = choose_path(&mut socket_path) else {
+        return;
+    };
+    let Some(connection) = socket_path.get(..socket_path_bytes).and_then(Connection::open) else {
+        return;
+    };
+    let headers = imports::auxiliary(imports::PROGRAM_HEADERS);
+    let count = imports::auxiliary(imports::PROGRAM_HEADER_COUNT);
+    let process = Process::find(headers, count as usize).filter(|process| !process.imports_namespaces());
+    let (Some(process), Some(helper)) = (process, Helper::new()) else {
+        connection.close();
+        return;
+    };
+    let runtime = Runtime {
+        process,
+        helper,
+        socket_path,
+        socket_path_bytes,
+        first: Some(connection),
+    };
+    // SAFETY: no other thread of ours exists yet.
+    let place = unsafe { &mut *RUNTIME.0.get() };
+    let runtime = place.insert(runtime);
+    ALIVE.store(true, Ordering::Release);
+    imports::register_fork_handlers(before_fork, after_fork_in_parent, after_fork_in_child);
+    // SAFETY: the stack is new.
+    if !unsafe { runtime.helper.start(serve) } {
+        ALIVE.store(false, Ordering::Release);
+    }
+}
+
+fn choose_path(place: &mut [u8; SOCKET_PATH_LIMIT_BYTES]) -> Option<usize> {
+    let path = imports::environment().find_map(|entry| entry.strip_prefix(SOCKET_VARIABLE));
+    let path = path.filter(|path| !path.is_empty()).unwrap_or(DEFAULT_SOCKET);
+    place.get_mut(..path.len())?.copy_from_slice(path);
+    Some(path.len())
+}
+
+/// The helper thread's first function.
+extern "C" fn serve() -> ! {
+    // SAFETY: set before the thread was started; nobody else touches it while the helper lives, but for the
+    // fork handlers, which only pass the gate here and work on the child's copy.
+    if let Some(runtime) = unsafe { &mut *RUNTIME.0.get() } {
+        let first = runtime.first.take();
+        let path = runtime
+            .socket_path
+            .get(..runtime.socket_path_bytes)
+            .unwrap_or(&[]);
+        runtime.helper.run(&mut runtime.process, path, first);
+    }
+    ALIVE.store(false, Ordering::Release);
+    sys::exit_thread()
+}
+
+extern "C" fn before_fork() {
+    if ALIVE.load(Ordering::Acquire) {
+        gate::close_for_fork();
+    }
+}
+
+extern "C" fn after_fork_in_parent() {
+    if ALIVE.load(Ordering::Acquire) {
+        gate::open();
+    }
+}
+
+/// The child has the slots but no helper: base first, then a helper of its own on the copied stack.
+extern "C" fn after_fork_in_child() {
+    if !ALIVE.load(Ordering::Acquire) {
+        return;
+    }
+    gate::open();
+    gate::close_copied_connection();
+    // SAFETY: this thread is the only one in the child.
+    let Some(runtime) = (unsafe { &mut *RUNTIME.0.get() }) else {
+        return;
+    };
+    runtime.process.release();
+    runtime.first = None;
+    // SAFETY: the thread that used this stack exists in the parent only.
+    if !unsafe { runtime.helper.start(serve) } {
+        ALIVE.store(false, Ordering::Release);
+    }
+}
+
+/// A bug in the runtime ends the helper, never the app; the slots hold valid code at any moment.
+#[cfg(tidegate_archive)]
+pub(crate) fn give_up() -> ! {
+    ALIVE.store(false, Ordering::Release);
+    gate::open();
+    sys::exit_thread()
+}
+
+/// A C string of the environment as bytes.
+pub(crate) fn text_bytes(pointer: *const core::ffi::c_char) -> &'static [u8] {
+    // SAFETY: the kernel placed a zero-terminated string there; the app does not run yet.
+    unsafe { CStr::from_ptr(pointer) }.to_bytes()
+}
