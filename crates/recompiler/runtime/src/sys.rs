@@ -75,7 +75,7 @@ unsafe fn call(number: usize, arguments: [usize; 6]) -> Result<usize, Errno> {
 pub type Descriptor = i32;
 
 /// A descriptor that the kernel returned.
-fn descriptor(value: usize) -> Descriptor {
+fn as_descriptor(value: usize) -> Descriptor {
     Descriptor::try_from(value).unwrap_or(-1)
 }
 
@@ -325,7 +325,7 @@ pub fn connect_unix(path: &[u8]) -> Result<Descriptor, Errno> {
     address[0] = AF_UNIX as u8;
     // SAFETY: no memory is involved.
     let socket = unsafe { call(SOCKET, [AF_UNIX, STREAM_CLOEXEC_NONBLOCK, 0, 0, 0, 0])? };
-    let socket = descriptor(socket);
+    let socket = as_descriptor(socket);
     // SAFETY: `address` is a `struct sockaddr_un` of `end + 1` bytes, zero-terminated.
     match unsafe {
         call(
@@ -369,7 +369,7 @@ pub fn duplicate_above(descriptor: Descriptor, lowest: usize) -> Result<Descript
     const F_DUPFD_CLOEXEC: usize = 1030;
     // SAFETY: no memory is involved.
     let copy = unsafe { call(FCNTL, [descriptor as usize, F_DUPFD_CLOEXEC, lowest, 0, 0, 0])? };
-    Ok(descriptor(copy))
+    Ok(as_descriptor(copy))
 }
 
 /// Which clock.
@@ -420,7 +420,7 @@ pub fn open_read(path: &core::ffi::CStr) -> Result<Descriptor, Errno> {
     const AT_FDCWD: usize = -100_isize as usize;
     const O_CLOEXEC: usize = 0x8_0000;
     // SAFETY: a zero-terminated path.
-    Ok(descriptor(unsafe {
+    Ok(as_descriptor(unsafe {
         call(OPENAT, [AT_FDCWD, path.as_ptr() as usize, O_CLOEXEC, 0, 0, 0])?
     }))
 }
