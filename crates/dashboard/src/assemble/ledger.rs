@@ -1,0 +1,112 @@
+//! Leases from their first mention to their outcome.
+
+use super::push_bounded;
+use crate::view::{LeaseRow, LeaseState, MapView, PredictionRow, Setting};
+use std::collections::{BTreeMap, VecDeque};
+use tidegate_types::{Moment, Outcome, Plan, WriteResult};
+
+/// Ended leases that the view keeps.
+const MAX_ENDED: usize = 200;
+/// Predictions that are remembered for the leases made from them: an hour of maps of a few units.
+const MAX_PREDICTIONS: usize = 4_096;
+
+/// The fold of plans, writes and outcomes into rows.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    live: BTreeMap<u64, LeaseRow>,
+    ended: VecDeque<LeaseRow>,
+    predictions: BTreeMap<u64, PredictionRow>,
+}
+
+impl Ledger {
+    /// Remembers the map's predictions.
+    pub(super) fn foresee(&mut self, map: &MapView) {
+        for row in &map.rows {
+            self.predictions.insert(row.id, PredictionRow::from(row));
+        }
+        while self.predictions.len() > MAX_PREDICTIONS {
+            self.predictions.pop_first();
+        }
+    }
+
+    /// Takes over what should hold; what is no longer listed has ended.
+    pub(super) fn plan(&mut self, plan: &Plan, now: Moment) {
+        let mut rest = std::mem::take(&mut self.live);
+        for lease in &plan.leases {
+            let mut row = LeaseRow::new(lease, now);
+            if let Some(known) = rest.remove(&row.id) {
+                row.found = row.found.or(known.found);
+                row.prediction = known.prediction.or(row.prediction);
+                row.outcome = known.outcome;
+                // The wall clock may jump; a lease keeps the times that it was first shown with.
+                row.start_utc_ms = known.start_utc_ms;
+            } else if let Some(prediction) = &mut row.prediction
+                && let Some(known) = self.predictions.get(&prediction.id)
+            {
+                *prediction = known.clone();
+            }
+            if row.outcome.failure.is_some() {
+                row.state = LeaseState::Refused;
+            }
+            self.live.insert(row.id, row);
+        }
+        for mut row in rest.into_values() {
+            row.end_utc_ms = row.end_utc_ms.min(now.utc_ms);
+            row.state = match row.outcome.failure {
+                Some(_) => LeaseState::Refused,
+                None => LeaseState::Ended,
+            };
+            push_bounded(&mut self.ended, row, MAX_ENDED);
+        }
+    }
+
+    fn find(&mut self, id: u64) -> Option<&mut LeaseRow> {
+        match self.live.get_mut(&id) {
+            Some(row) => Some(row),
+            None => self.ended.iter_mut().find(|row| row.id == id),
+        }
+    }
+
+    /// Takes over the result of a write.
+    pub(super) fn written(&mut self, result: &WriteResult, now: Moment) {
+        let Some(row) = self.find(result.lease.0) else {
+            return;
+        };
+        let at_utc_ms = now.utc_ms_of(result.at);
+        if let Some(found) = &result.found {
+            row.found = Some(Setting::from(found));
+        }
+        match &result.outcome {
+            Ok(_) if result.restored => row.outcome.restored_utc_ms = Some(at_utc_ms),
+            Ok(value) => {
+                row.outcome.written_utc_ms = Some(at_utc_ms);
+                row.outcome.read_back = Some(Setting::from(value));
+                row.outcome.failure = None;
+            }
+            Err(failure) => row.outcome.failure = Some(crate::view::failure_words(failure)),
+        }
+    }
+
+    /// Takes over the score of the prediction behind a lease.
+    pub(super) fn score(&mut self, outcome: &Outcome) {
+        let rows = self.live.values_mut().chain(&mut self.ended);
+        for row in rows.filter(|row| row.unit == outcome.unit.to_string()) {
+            let behind = row.prediction.as_ref().map(|prediction| prediction.id);
+            if behind == Some(outcome.prediction.0) {
+                row.outcome.score(outcome);
+            }
+        }
+    }
+
+    /// Leases that hold now or later, by start.
+    pub(super) fn live(&self) -> Vec<LeaseRow> {
+        let mut rows: Vec<LeaseRow> = self.live.values().cloned().collect();
+        rows.sort_by_key(|row| (row.start_utc_ms, row.id));
+        rows
+    }
+
+    /// Leases that ended, newest first.
+    pub(super) fn ended(&self) -> Vec<LeaseRow> {
+        self.ended.iter().cloned().collect()
+    }
+}
