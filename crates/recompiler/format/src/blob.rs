@@ -16,11 +16,11 @@
 //! | 44 | bytes of the name table `u32` |
 //! | 48 | bytes of the compressed bitcode `u32` |
 //! | 52 | bytes of the bitcode `u32` |
-//! | 56 | name table: per anchor kind `u8`, 0 `u8`, length `u16`, symbol in the bitcode |
+//! | 56 | name table: per anchor kind `u8`, flags `u8`, length `u16`, symbol in the bitcode |
 //! | … | one zstd frame |
 //!
 //! The names say which symbol of the bitcode stands for which entry of the function's anchor table; entry 0 is
-//! the function itself. A [`AnchorKind::Slot`] entry carries the name of the function whose slot it is.
+//! the function itself. The flags are those of the anchor entry. A [`AnchorKind::Slot`] entry carries the name of the function whose slot it is.
 //! Compression and hashing are the writer's; this module knows only where the bytes stand.
 
 use crate::bytes::{Reader, open_record};
@@ -58,6 +58,8 @@ pub struct Blob<'a> {
 pub struct AnchorName<'a> {
     /// What the anchor is.
     pub kind: AnchorKind,
+    /// [`ANCHOR_INDIRECT`](crate::section::ANCHOR_INDIRECT) and [`ANCHOR_WEAK`](crate::section::ANCHOR_WEAK).
+    pub flags: u8,
     /// The symbol in the bitcode; for a slot, the function's.
     pub symbol: &'a str,
 }
@@ -107,12 +109,10 @@ impl<'a> Blob<'a> {
 
 fn read_name<'a>(reader: &mut Reader<'a>) -> Result<AnchorName<'a>, FormatError> {
     let kind = AnchorKind::from_number(reader.u8()?).ok_or(FormatError::Value { field: "kind" })?;
-    reader.u8()?;
+    let flags = reader.u8()?;
     let length = reader.u16()?;
-    Ok(AnchorName {
-        kind,
-        symbol: reader.text(length.into(), "symbol")?,
-    })
+    let symbol = reader.text(length.into(), "symbol")?;
+    Ok(AnchorName { kind, flags, symbol })
 }
 
 #[cfg(feature = "alloc")]

@@ -111,7 +111,7 @@ proptest! {
     ) {
         let kinds = [AnchorKind::Function, AnchorKind::Data, AnchorKind::Slot];
         let names: Vec<_> = symbols.iter().enumerate()
-            .map(|(index, symbol)| AnchorName { kind: kinds[index % 3], symbol })
+            .map(|(index, symbol)| AnchorName { kind: kinds[index % 3], flags: index as u8 % 4, symbol })
             .collect();
         let table = name_table(&names).unwrap();
         let blob = Blob {

@@ -1,0 +1,457 @@
+//! The tables behind the slots: anchors, blobs, names, descriptors, refusals.
+//!
+//! Layouts are those of `tidegate_format::section`. Each table is a constant in a section of its own that is
+//! tied to its function. References are relative to themselves, so no table needs a dynamic relocation; what
+//! lies outside of the object is reached through the global offset table.
+
+use super::{Switchable, associate, c_name, pointer_type};
+use crate::early::{Plan, Symbol};
+use crate::llvm;
+use crate::llvm::Value;
+use llvm_sys::LLVMLinkage;
+use llvm_sys::core::*;
+use llvm_sys::prelude::*;
+use std::collections::HashMap;
+use tidegate_format::FunctionHash;
+use tidegate_format::blob::{AnchorName, Blob, name_table};
+use tidegate_format::section::{
+    ANCHOR_INDIRECT, ANCHOR_WEAK, ANCHORS_SECTION, AnchorKind, BLOBS_SECTION, FUNCTIONS_SECTION,
+    NAMES_SECTION, REFUSED_SECTION, Refusal, RefusalReason, SECTION_VERSION,
+};
+
+/// Compression of blobs: half-way between speed and size, as zstd's own default is.
+const COMPRESSION_LEVEL: i32 = 9;
+
+/// Library functions that code generation may call for an intrinsic of the base: the intrinsic and the symbol.
+const MEMORY_FUNCTIONS: [(&str, &str); 3] = [
+    ("llvm.memcpy.", "memcpy"),
+    ("llvm.memmove.", "memmove"),
+    ("llvm.memset.", "memset"),
+];
+
+/// One anchor to lay down.
+struct Anchor {
+    kind: AnchorKind,
+    flags: u8,
+    name: String,
+    /// The thing, or the cell of the global offset table.
+    target: Value,
+}
+
+/// Builds the tables of one module.
+pub(super) struct Tables<'a> {
+    module: LLVMModuleRef,
+    context: LLVMContextRef,
+    plan: &'a Plan,
+    cells: HashMap<Value, Value>,
+    memory_functions: Vec<Value>,
+    /// What must survive although nothing in the module refers to it.
+    kept: Vec<Value>,
+    /// What must also survive the linker.
+    retained: Vec<Value>,
+}
+
+impl<'a> Tables<'a> {
+    pub(super) fn new(module: LLVMModuleRef, plan: &'a Plan) -> Self {
+        let context = llvm!(LLVMGetModuleContext(module));
+        let memory_functions = if plan.chosen.is_empty() {
+            Vec::new()
+        } else {
+            memory_functions(module)
+        };
+        let (kept, retained) = (Vec::new(), Vec::new());
+        Self {
+            module,
+            context,
+            plan,
+            cells: HashMap::new(),
+            memory_functions,
+            kept,
+            retained,
+        }
+    }
+
+    /// Lays down everything about one switchable function.
+    pub(super) fn describe(&mut self, function: &Switchable<'_>, by_name: &HashMap<&str, Switchable<'_>>) {
+        let anchors = self.anchors(function, by_name);
+        let Some((blob, hash)) = self.blob(function, &anchors) else {
+            return;
+        };
+        let owner = function.body;
+        let anchor_count = anchors.len() as u32;
+        let anchor_table = self.anchor_table(owner, &anchors);
+        let blob_length = blob.len() as u32;
+        let blob = self.bytes(owner, BLOBS_SECTION, 8, &blob);
+        let name_length = function.chosen.name.len() as u32;
+        let name = self.bytes(owner, NAMES_SECTION, 1, function.chosen.name.as_bytes());
+        let has_stub = function.symbol != function.body;
+        let [half, word] = [16, 32].map(|bits| llvm!(LLVMIntTypeInContext(self.context, bits)));
+        let number = |value: u32| llvm!(LLVMConstInt(word, value.into(), 0));
+        let short = |value: u16| llvm!(LLVMConstInt(half, value.into(), 0));
+        let hash_bytes = self.byte_array(&hash.0);
+        let fields = [half, half, word, word, word, word, word, word, word, word, word];
+        let fields: Vec<_> = fields
+            .into_iter()
+            .chain([llvm!(LLVMTypeOf(hash_bytes)), word, word])
+            .collect();
+        let record = self.table(owner, FUNCTIONS_SECTION, 8, self.structure(&fields));
+        let refer = |field: u32, target: Value| self.reference(record, field, target);
+        let stub = if has_stub {
+            refer(12, function.symbol)
+        } else {
+            number(0)
+        };
+        let values = [
+            short(SECTION_VERSION),
+            short(u16::from(has_stub)),
+            refer(2, function.body),
+            refer(3, function.slot),
+            refer(4, anchor_table),
+            number(anchor_count),
+            refer(6, blob),
+            number(blob_length),
+            refer(8, name),
+            number(name_length),
+            number(function.chosen.instructions),
+            hash_bytes,
+            stub,
+            number(0),
+        ];
+        self.fill(record, values.to_vec());
+        self.kept.push(function.slot);
+    }
+
+    /// Records what is not switchable.
+    pub(super) fn refuse(&mut self, refused: &[(String, RefusalReason)], file_reasons: &[RefusalReason]) {
+        for (name, reason) in refused {
+            let record = Refusal {
+                name,
+                reason: *reason,
+            }
+            .to_bytes();
+            match llvm::global(self.module, name).filter(|found| !found.is_declaration()) {
+                Some(owner) => _ = self.bytes(owner, REFUSED_SECTION, 8, &record),
+                None => self.retain(&record),
+            }
+        }
+        let mut length = 0;
+        let source = llvm!(LLVMGetSourceFileName(self.module, &raw mut length));
+        let source = llvm::text(source, length);
+        let has_code = llvm::functions(self.module).any(|function| !function.is_declaration());
+        for reason in file_reasons.iter().filter(|_| has_code) {
+            self.retain(
+                &Refusal {
+                    name: &source,
+                    reason: *reason,
+                }
+                .to_bytes(),
+            );
+        }
+    }
+
+    /// Makes the tables survive until they are in the object.
+    pub(super) fn finish(self) {
+        add_to_list(self.module, c"llvm.compiler.used", &self.kept);
+        add_to_list(self.module, c"llvm.used", &self.retained);
+    }
+
+    fn anchors(&mut self, function: &Switchable<'_>, by_name: &HashMap<&str, Switchable<'_>>) -> Vec<Anchor> {
+        let name = function.chosen.name.clone();
+        let mut anchors = vec![self.anchor(AnchorKind::Function, name.clone(), function.symbol, 0)];
+        if function.direct {
+            anchors.push(Anchor {
+                kind: AnchorKind::Slot,
+                flags: 0,
+                name,
+                target: function.slot,
+            });
+        }
+        for symbol in &function.chosen.symbols {
+            anchors.extend(self.symbol_anchor(symbol));
+            if let Some(callee) = by_name.get(symbol.name.as_str()).filter(|callee| callee.direct) {
+                let name = symbol.name.clone();
+                anchors.push(Anchor {
+                    kind: AnchorKind::Slot,
+                    flags: 0,
+                    name,
+                    target: callee.slot,
+                });
+            }
+        }
+        for library in self.memory_functions.clone() {
+            let name = library.name();
+            if !anchors.iter().any(|anchor| anchor.name == name) {
+                anchors.push(self.anchor(AnchorKind::Function, name, library, 0));
+            }
+        }
+        anchors
+    }
+
+    /// The anchor of what a blob refers to; `None` where the base has dropped it and nothing else may stand in.
+    fn symbol_anchor(&mut self, symbol: &Symbol) -> Option<Anchor> {
+        let kind = if symbol.is_function {
+            AnchorKind::Function
+        } else {
+            AnchorKind::Data
+        };
+        let name = symbol.name.clone();
+        let found = llvm::global(self.module, &name);
+        let in_use = |value: &Value| !is_outside(*value) || value.use_count() > 0;
+        if let Some(value) = found.filter(in_use) {
+            let weak = value.linkage() == LLVMLinkage::LLVMExternalWeakLinkage;
+            return Some(self.anchor(kind, name, value, if weak { ANCHOR_WEAK } else { 0 }));
+        }
+        // The base no longer refers to it, so the link must not come to depend on it: a weak reference. Not for
+        // library functions: code generation may call them by name, which a weak symbol would break.
+        let declaration = match found {
+            Some(value) => value,
+            None if symbol.is_outside => self.declare(symbol),
+            None => return None,
+        };
+        if declaration.is_function() && declaration.is_library_function() {
+            return None;
+        }
+        declaration.set_linkage(LLVMLinkage::LLVMExternalWeakLinkage);
+        declaration.set_dso_local(false);
+        Some(self.anchor(kind, name, declaration, ANCHOR_WEAK))
+    }
+
+    fn declare(&self, symbol: &Symbol) -> Value {
+        let name = c_name(&symbol.name);
+        if symbol.is_function {
+            return Value(llvm!(LLVMAddFunction(
+                self.module,
+                name.as_ptr(),
+                symbol.value_type
+            )));
+        }
+        Value(llvm!(LLVMAddGlobal(
+            self.module,
+            symbol.value_type,
+            name.as_ptr()
+        )))
+    }
+
+    fn anchor(&mut self, kind: AnchorKind, name: String, value: Value, flags: u8) -> Anchor {
+        if !is_outside(value) && value.is_dso_local() {
+            return Anchor {
+                kind,
+                flags,
+                name,
+                target: value,
+            };
+        }
+        let target = self.cell(value);
+        Anchor {
+            kind,
+            flags: flags | ANCHOR_INDIRECT,
+            name,
+            target,
+        }
+    }
+
+    /// A constant that holds the address of `value`. A relative reference to such a constant, where nobody
+    /// cares for its own address, is what LLVM makes a reference to the global offset table.
+    fn cell(&mut self, value: Value) -> Value {
+        if let Some(cell) = self.cells.get(&value) {
+            return *cell;
+        }
+        let cell = Value(llvm!(LLVMAddGlobal(
+            self.module,
+            pointer_type(self.module),
+            c"tidegate.cell".as_ptr()
+        )));
+        llvm!(LLVMSetInitializer(cell.0, value.0));
+        llvm!(LLVMSetGlobalConstant(cell.0, 1));
+        cell.set_linkage(LLVMLinkage::LLVMPrivateLinkage);
+        cell.set_unnamed_address();
+        self.cells.insert(value, cell);
+        cell
+    }
+
+    fn anchor_table(&mut self, owner: Value, anchors: &[Anchor]) -> Value {
+        let [byte, half, word] = [8, 16, 32].map(|bits| llvm!(LLVMIntTypeInContext(self.context, bits)));
+        let fields: Vec<_> = anchors.iter().flat_map(|_| [word, byte, byte, half]).collect();
+        let table = self.table(owner, ANCHORS_SECTION, 4, self.structure(&fields));
+        let values = anchors.iter().enumerate().flat_map(|(index, anchor)| {
+            [
+                self.reference(table, index as u32 * 4, anchor.target),
+                llvm!(LLVMConstInt(byte, anchor.kind as u64, 0)),
+                llvm!(LLVMConstInt(byte, anchor.flags.into(), 0)),
+                llvm!(LLVMConstInt(half, 0, 0)),
+            ]
+        });
+        let values: Vec<_> = values.collect();
+        self.fill(table, values);
+        table
+    }
+
+    fn blob(&self, function: &Switchable<'_>, anchors: &[Anchor]) -> Option<(Vec<u8>, FunctionHash)> {
+        let names = anchors.iter().map(|anchor| AnchorName {
+            kind: anchor.kind,
+            flags: anchor.flags,
+            symbol: &anchor.name,
+        });
+        let names = name_table(&names.collect::<Vec<_>>()).ok()?;
+        let bitcode = &function.chosen.bitcode;
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&names).update(bitcode);
+        let mut hash = FunctionHash::default();
+        hash.0.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        let blob = Blob {
+            optimisation_level: self.plan.level,
+            size_level: self.plan.size_level,
+            hash,
+            anchor_count: anchors.len() as u32,
+            names: &names,
+            compressed: &llvm::compress(bitcode, COMPRESSION_LEVEL)?,
+            bitcode_length: u32::try_from(bitcode.len()).ok()?,
+        };
+        Some((blob.to_bytes(), hash))
+    }
+
+    /// A constant of bytes in `section`, tied to `owner`.
+    fn bytes(&mut self, owner: Value, section: &str, alignment: u32, bytes: &[u8]) -> Value {
+        let array = self.byte_array(bytes);
+        let table = self.table(owner, section, alignment, llvm!(LLVMTypeOf(array)));
+        llvm!(LLVMSetInitializer(table.0, array));
+        table
+    }
+
+    fn retain(&mut self, record: &[u8]) {
+        let array = self.byte_array(record);
+        let global = self.global(REFUSED_SECTION, 8, llvm!(LLVMTypeOf(array)));
+        llvm!(LLVMSetInitializer(global.0, array));
+        self.retained.push(global);
+    }
+
+    fn byte_array(&self, bytes: &[u8]) -> LLVMValueRef {
+        llvm!(LLVMConstStringInContext2(
+            self.context,
+            bytes.as_ptr().cast(),
+            bytes.len(),
+            1
+        ))
+    }
+
+    fn structure(&self, fields: &[LLVMTypeRef]) -> LLVMTypeRef {
+        let mut fields = fields.to_vec();
+        llvm!(LLVMStructTypeInContext(
+            self.context,
+            fields.as_mut_ptr(),
+            fields.len() as u32,
+            1
+        ))
+    }
+
+    fn table(&mut self, owner: Value, section: &str, alignment: u32, content: LLVMTypeRef) -> Value {
+        let table = self.global(section, alignment, content);
+        associate(self.module, table, owner);
+        self.kept.push(table);
+        table
+    }
+
+    fn global(&self, section: &str, alignment: u32, content: LLVMTypeRef) -> Value {
+        let global = Value(llvm!(LLVMAddGlobal(
+            self.module,
+            content,
+            c"tidegate.table".as_ptr()
+        )));
+        global.set_linkage(LLVMLinkage::LLVMPrivateLinkage);
+        llvm!(LLVMSetGlobalConstant(global.0, 1));
+        llvm!(LLVMSetAlignment(global.0, alignment));
+        let section = c_name(section);
+        llvm!(LLVMSetSection(global.0, section.as_ptr()));
+        global
+    }
+
+    fn fill(&self, table: Value, mut values: Vec<LLVMValueRef>) {
+        let count = values.len() as u32;
+        let content = llvm!(LLVMConstStructInContext(
+            self.context,
+            values.as_mut_ptr(),
+            count,
+            1
+        ));
+        llvm!(LLVMSetInitializer(table.0, content));
+    }
+
+    /// `target` relative to the field `field` of `table`, in 32 bits.
+    fn reference(&self, table: Value, field: u32, target: Value) -> LLVMValueRef {
+        let [word, wide] = [32, 64].map(|bits| llvm!(LLVMIntTypeInContext(self.context, bits)));
+        let mut indices = [0, field].map(|index| llvm!(LLVMConstInt(word, index.into(), 0)));
+        let place = llvm!(LLVMConstInBoundsGEP2(
+            table.value_type(),
+            table.0,
+            indices.as_mut_ptr(),
+            2
+        ));
+        let [from, to] = [place, target.0].map(|pointer| llvm!(LLVMConstPtrToInt(pointer, wide)));
+        llvm!(LLVMConstTrunc(LLVMConstSub(to, from), word))
+    }
+}
+
+/// Whether the value's definition is not in this object.
+fn is_outside(value: Value) -> bool {
+    value.is_declaration() || value.linkage() == LLVMLinkage::LLVMAvailableExternallyLinkage
+}
+
+/// The memory functions that the base's code may call.
+fn memory_functions(module: LLVMModuleRef) -> Vec<Value> {
+    let used: Vec<String> = llvm::functions(module)
+        .filter(|function| function.use_count() > 0)
+        .map(Value::name)
+        .filter(|name| name.starts_with("llvm.mem"))
+        .collect();
+    let wanted = MEMORY_FUNCTIONS
+        .iter()
+        .filter(|(intrinsic, _)| used.iter().any(|name| name.starts_with(intrinsic)));
+    wanted
+        .map(|(_, symbol)| {
+            llvm::global(module, symbol).unwrap_or_else(|| declare_memory_function(module, symbol))
+        })
+        .collect()
+}
+
+fn declare_memory_function(module: LLVMModuleRef, symbol: &str) -> Value {
+    let context = llvm!(LLVMGetModuleContext(module));
+    let (pointer, word, wide) = (
+        pointer_type(module),
+        llvm!(LLVMInt32TypeInContext(context)),
+        llvm!(LLVMInt64TypeInContext(context)),
+    );
+    let second = if symbol == "memset" { word } else { pointer };
+    let mut parameters = [pointer, second, wide];
+    let signature = llvm!(LLVMFunctionType(pointer, parameters.as_mut_ptr(), 3, 0));
+    let name = c_name(symbol);
+    Value(llvm!(LLVMAddFunction(module, name.as_ptr(), signature)))
+}
+
+/// Appends to one of the two lists of globals that must not be dropped.
+fn add_to_list(module: LLVMModuleRef, list: &std::ffi::CStr, globals: &[Value]) {
+    if globals.is_empty() {
+        return;
+    }
+    let mut entries: Vec<LLVMValueRef> = Vec::new();
+    if let Some(existing) = Value::from_raw(llvm!(LLVMGetNamedGlobal(module, list.as_ptr()))) {
+        entries.extend(
+            existing
+                .initializer()
+                .into_iter()
+                .flat_map(Value::operands)
+                .map(|value| value.0),
+        );
+        llvm!(LLVMDeleteGlobal(existing.0));
+    }
+    entries.extend(globals.iter().map(|value| value.0));
+    let pointer = pointer_type(module);
+    let array = llvm!(LLVMConstArray2(
+        pointer,
+        entries.as_mut_ptr(),
+        entries.len() as u64
+    ));
+    let global = Value(llvm!(LLVMAddGlobal(module, LLVMTypeOf(array), list.as_ptr())));
+    global.set_linkage(LLVMLinkage::LLVMAppendingLinkage);
+    llvm!(LLVMSetInitializer(global.0, array));
+    llvm!(LLVMSetSection(global.0, c"llvm.metadata".as_ptr()));
+}
