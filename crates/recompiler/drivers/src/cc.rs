@@ -1,0 +1,53 @@
+//! `tidegate cc`: becomes clang.
+//!
+//! The process is replaced, so exit status, signals and output are clang's by construction.
+
+use crate::DriverError;
+use crate::command_line::{self, FILE_REASONS_VARIABLE};
+use crate::tools::Tools;
+use std::convert::Infallible;
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+/// Runs clang on `arguments` (without the program's name) in place of this process. Comes back only where
+/// clang could not be started.
+pub fn cc(arguments: &[OsString]) -> Result<Infallible, DriverError> {
+    let tools = Tools::find()?;
+    let mut command = command(arguments, &tools)?;
+    Err(DriverError::Start {
+        source: command.exec(),
+        program: tools.clang,
+    })
+}
+
+/// The command that [`cc`] becomes. Asks clang for its plan where it may be going to link.
+pub fn command(arguments: &[OsString], tools: &Tools) -> Result<Command, DriverError> {
+    let traits = command_line::traits(arguments);
+    let mut all = command_line::compiler_arguments(arguments, tools);
+    let may_link = !traits.never_links && !traits.inner && !arguments.is_empty() && tools.runtime.is_some();
+    if may_link && command_line::links_executable(&plan(&all, tools)?) {
+        all.extend(command_line::runtime_arguments(tools));
+    }
+    let mut command = Command::new(&tools.clang);
+    command.args(&all);
+    let reasons = command_line::file_reasons(traits);
+    if reasons.is_empty() {
+        command.env_remove(FILE_REASONS_VARIABLE);
+    } else {
+        command.env(FILE_REASONS_VARIABLE, reasons);
+    }
+    Ok(command)
+}
+
+/// What clang says it would run.
+fn plan(arguments: &[OsString], tools: &Tools) -> Result<String, DriverError> {
+    let start = |source| DriverError::Start {
+        source,
+        program: tools.clang.clone(),
+    };
+    let mut command = Command::new(&tools.clang);
+    command.arg("-###").args(arguments).stdin(Stdio::null());
+    let output = command.output().map_err(start)?;
+    Ok(String::from_utf8_lossy(&output.stderr).into_owned())
+}
