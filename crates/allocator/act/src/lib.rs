@@ -13,11 +13,18 @@ mod actuator;
 mod clock;
 mod config;
 mod error;
+mod group;
 pub mod guardian;
+mod hold;
 mod journal;
+mod knob;
 mod layout;
+mod lock;
+mod permit;
 mod restore;
 mod runner;
+mod stat;
+mod watch;
 
 pub use actuator::Actuator;
 pub use clock::{boot_id, boot_now};
