@@ -1,0 +1,462 @@
+//! The command line's side: what can be asked of the daemon's switchboard, and how it is answered.
+//!
+//! Why so: the verbs `switch`, `inspect PID` and `cache` ask whoever serves the runtimes' socket. Where nobody
+//! does, the verb serves it itself for a moment: a runtime whose daemon went away looks for a new one within
+//! five seconds, finds the verb, and is back at the base when the verb ends. (A program that was started while
+//! no daemon was there has no helper and is found by nobody.)
+//!
+//! Not here: printing.
+
+use crate::cache::Listed;
+use crate::program::{Program, ProgramTunable};
+use crate::session::{Peer, StormReport, read_frame};
+use crate::switchboard::{Options, Prepared, Server, Switchboard};
+use crate::{VariantsError, session};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+use tidegate_format::message::{KIND_CLIENT, KIND_CLIENT_REPLY, Reason, encode_opaque};
+use tidegate_format::scenario::Scenario;
+
+/// A storm of an hour is a test of its own.
+const STORM_LIMIT_S: f64 = 3600.0;
+/// The pause between two rounds of a storm: some ten thousand rounds a second.
+const STORM_PAUSE: Duration = Duration::from_micros(50);
+/// The longest wait for an answer other than a storm's: compiling a big program's functions, one by one.
+const ANSWER_LIMIT: Duration = Duration::from_mins(10);
+/// How long a verb that serves the socket itself waits for the process; runtimes retry within five seconds.
+const RECONNECT_LIMIT: Duration = Duration::from_secs(6);
+
+/// What can be asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum Command {
+    /// The connected processes that the caller may command.
+    Processes,
+    /// What is switchable in a process, and what is not and why.
+    Inspect {
+        /// The process.
+        process: u32,
+    },
+    /// Compile what is missing, load it, switch.
+    Switch {
+        /// The process.
+        process: u32,
+        /// One function, or all.
+        function: Option<String>,
+        /// `base` or a scenario.
+        to: String,
+    },
+    /// Fault injection: everything back and forth.
+    Storm {
+        /// The process.
+        process: u32,
+        /// For how long.
+        duration_s: f64,
+    },
+    /// The caller's code cache.
+    CacheList,
+    /// Check the caller's code cache, and remove what does not hold.
+    CacheVerify,
+}
+
+/// What is answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Answer {
+    /// To [`Command::Processes`].
+    Processes {
+        /// Process ids and executables.
+        processes: Vec<(u32, String)>,
+    },
+    /// To [`Command::Inspect`].
+    Inspect(Inspection),
+    /// To [`Command::Switch`].
+    Switched {
+        /// Slots that were written.
+        functions: u32,
+        /// For all of them together.
+        switch_ns: u64,
+        /// Images that were loaded for it.
+        loaded: Vec<LoadedVariant>,
+        /// Functions that have no variant, and why.
+        refused: Vec<(String, String)>,
+    },
+    /// To [`Command::Storm`].
+    Storm {
+        /// What it did.
+        #[serde(flatten)]
+        report: StormReport,
+        /// Functions that took no part, and why.
+        refused: Vec<(String, String)>,
+    },
+    /// To [`Command::CacheList`].
+    CacheList {
+        /// The entries, the latest use first.
+        entries: Vec<Listed>,
+    },
+    /// To [`Command::CacheVerify`].
+    CacheVerify {
+        /// Entries looked at.
+        checked: usize,
+        /// Entries that did not hold and were removed.
+        removed: Vec<Listed>,
+    },
+    /// Not done, and why.
+    Failed {
+        /// In words.
+        error: String,
+    },
+}
+
+/// One image that was loaded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LoadedVariant {
+    /// The function.
+    pub function: String,
+    /// Address of its entry.
+    pub address: u64,
+    /// Time in the process.
+    pub load_ns: u64,
+    /// CPU time of the worker; 0 from the cache.
+    pub compile_cpu_ms: f64,
+}
+
+/// A process or a file, inspected.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Inspection {
+    /// The executable's path.
+    pub executable: String,
+    /// Whether its runtime is connected; `None` for a file.
+    pub connected: Option<bool>,
+    /// Why nothing can be switched; empty if something can.
+    pub reason: String,
+    /// Switchable functions.
+    pub functions: Vec<InspectedFunction>,
+    /// What is not switchable, and why.
+    pub refused: Vec<(String, String)>,
+    /// Declared tunables.
+    pub tunables: Vec<ProgramTunable>,
+    /// Bytes of all blobs.
+    pub blob_bytes: u64,
+}
+
+/// One function of an [`Inspection`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InspectedFunction {
+    /// Its linker name.
+    pub name: String,
+    /// Identity of its blob.
+    pub hash: String,
+    /// Address of its base code: in the process, or as linked.
+    pub address: u64,
+    /// Bytes of its blob.
+    pub blob_bytes: u32,
+    /// What its slot leads to.
+    pub current: String,
+    /// What is loaded.
+    pub loaded: Vec<String>,
+    /// Why it is not switchable here; empty if it is.
+    pub reason: String,
+}
+
+/// Carries out an encoded [`Command`] for `peer`; gives an encoded [`Answer`].
+pub(crate) fn answer(board: &Switchboard, peer: Peer, body: &[u8]) -> Vec<u8> {
+    let answer = match serde_json::from_slice(body) {
+        Ok(command) => execute(board, peer.user, &command).unwrap_or_else(|error| failed(&error)),
+        Err(error) => Answer::Failed {
+            error: format!("request not understood: {error}"),
+        },
+    };
+    // Answers are made of strings and numbers.
+    serde_json::to_vec(&answer).unwrap_or_default()
+}
+
+fn failed(error: &VariantsError) -> Answer {
+    Answer::Failed {
+        error: error.to_string(),
+    }
+}
+
+/// Carries out a command with the rights of `user`.
+///
+/// # Errors
+/// [`VariantsError::NotAllowed`] for somebody else's process, and what the switchboard says.
+pub fn execute(board: &Switchboard, user: u32, command: &Command) -> Result<Answer, VariantsError> {
+    match command {
+        Command::Processes => {
+            let own = board
+                .processes()
+                .into_iter()
+                .filter(|info| user == 0 || info.peer.user == user);
+            Ok(Answer::Processes {
+                processes: own.map(|info| (info.peer.process, info.executable)).collect(),
+            })
+        }
+        Command::Inspect { process } => inspect_with(board, user, *process).map(Answer::Inspect),
+        Command::Switch {
+            process,
+            function,
+            to,
+        } => {
+            check_owner(board, user, *process)?;
+            let to = Scenario::from_name(to)
+                .ok_or_else(|| VariantsError::Remote(format!("`{to}` is not base or a scenario")))?;
+            switch(board, *process, function.as_deref(), to)
+        }
+        Command::Storm { process, duration_s } => {
+            check_owner(board, user, *process)?;
+            storm(board, *process, *duration_s)
+        }
+        Command::CacheList => Ok(Answer::CacheList {
+            entries: board.options().cache(user)?.list()?,
+        }),
+        Command::CacheVerify => {
+            let (checked, removed) = board.options().cache(user)?.verify()?;
+            Ok(Answer::CacheVerify { checked, removed })
+        }
+    }
+}
+
+fn check_owner(board: &Switchboard, user: u32, process: u32) -> Result<(), VariantsError> {
+    let owner = board.owner(process)?;
+    if user == 0 || user == owner {
+        Ok(())
+    } else {
+        Err(VariantsError::NotAllowed { user, process, owner })
+    }
+}
+
+fn switch(
+    board: &Switchboard,
+    process: u32,
+    function: Option<&str>,
+    to: Scenario,
+) -> Result<Answer, VariantsError> {
+    let prepared = if to == Scenario::Base {
+        Vec::new()
+    } else {
+        board.prepare(process, to, |info| function.is_none_or(|name| name == info.name))?
+    };
+    let (loaded, refused) = sort_out(prepared);
+    if let (Some(name), Some((_, why))) = (function, refused.first()) {
+        return Err(VariantsError::NoVariant(format!("{name}: {why}")));
+    }
+    let (functions, switch_ns) = board.switch(process, function, to)?;
+    Ok(Answer::Switched {
+        functions,
+        switch_ns,
+        loaded,
+        refused,
+    })
+}
+
+/// Loads the placebo and every scenario that has a pipeline, then lets the runtime switch among all of them.
+fn storm(board: &Switchboard, process: u32, duration_s: f64) -> Result<Answer, VariantsError> {
+    if !(0.0..=STORM_LIMIT_S).contains(&duration_s) {
+        return Err(VariantsError::Remote(format!(
+            "a storm lasts between 0 and {STORM_LIMIT_S} seconds"
+        )));
+    }
+    let mut refused = Vec::new();
+    let scenarios = [
+        Scenario::Placebo,
+        Scenario::Cpu,
+        Scenario::Memory,
+        Scenario::Neighbour,
+    ];
+    for scenario in scenarios {
+        let (_, without) = sort_out(board.prepare(process, scenario, |_| true)?);
+        if scenario == Scenario::Placebo {
+            refused = without;
+        }
+    }
+    let report = board.storm(process, Duration::from_secs_f64(duration_s), STORM_PAUSE)?;
+    Ok(Answer::Storm { report, refused })
+}
+
+fn sort_out(prepared: Vec<Prepared>) -> (Vec<LoadedVariant>, Vec<(String, String)>) {
+    let mut loaded = Vec::new();
+    let mut refused = Vec::new();
+    for Prepared { name, outcome, .. } in prepared {
+        match outcome {
+            Ok((image, cpu)) => loaded.push(LoadedVariant {
+                function: name,
+                address: image.address,
+                load_ns: image.load_ns,
+                compile_cpu_ms: cpu.as_secs_f64() * 1000.0,
+            }),
+            Err(error) => refused.push((name, error.to_string())),
+        }
+    }
+    (loaded, refused)
+}
+
+fn inspect_with(board: &Switchboard, user: u32, process: u32) -> Result<Inspection, VariantsError> {
+    if !board.is_connected(process) {
+        return inspect_process(process);
+    }
+    check_owner(board, user, process)?;
+    let mut inspection = inspect_process(process)?;
+    inspection.connected = Some(true);
+    let infos = board.functions(process)?;
+    let info = board
+        .processes()
+        .into_iter()
+        .find(|info| info.peer.process == process);
+    let reason = info.map_or(Reason::None, |info| info.reason);
+    inspection.reason = reason_text(reason);
+    inspection.functions = infos
+        .into_iter()
+        .map(|info| InspectedFunction {
+            name: info.name,
+            hash: info.hash.to_string(),
+            address: info.address,
+            blob_bytes: info.blob_bytes,
+            current: info.current.name().to_owned(),
+            loaded: info
+                .loaded
+                .iter()
+                .map(|scenario| scenario.name().to_owned())
+                .collect(),
+            reason: reason_text(info.reason),
+        })
+        .collect();
+    Ok(inspection)
+}
+
+fn reason_text(reason: Reason) -> String {
+    if reason == Reason::None {
+        String::new()
+    } else {
+        reason.text().to_owned()
+    }
+}
+
+/// A process as it looks from outside: its executable's sections, and why no runtime is connected.
+///
+/// # Errors
+/// [`VariantsError::File`], [`VariantsError::Elf`].
+pub fn inspect_process(process: u32) -> Result<Inspection, VariantsError> {
+    let path = format!("/proc/{process}/exe");
+    let mut inspection = inspect_file(Path::new(&path))?;
+    inspection.executable = fs::read_link(&path).map_or(path, |path| path.display().to_string());
+    inspection.connected = Some(false);
+    inspection.reason = why_not_connected(process);
+    Ok(inspection)
+}
+
+/// What an executable on disk carries.
+///
+/// # Errors
+/// [`VariantsError::File`], [`VariantsError::Elf`].
+pub fn inspect_file(path: &Path) -> Result<Inspection, VariantsError> {
+    let program = Program::read(path)?;
+    let functions = program.functions.iter().map(|function| InspectedFunction {
+        name: function.name.clone(),
+        hash: function.hash.to_string(),
+        address: function.address,
+        blob_bytes: function.blob_bytes,
+        current: Scenario::Base.name().to_owned(),
+        loaded: Vec::new(),
+        reason: String::new(),
+    });
+    Ok(Inspection {
+        executable: path.display().to_string(),
+        connected: None,
+        reason: if program.functions.is_empty() {
+            reason_text(Reason::NoSections)
+        } else {
+            String::new()
+        },
+        functions: functions.collect(),
+        refused: program.refused,
+        tunables: program.tunables,
+        blob_bytes: program.section_bytes.0,
+    })
+}
+
+/// The likeliest reason why a process has no runtime connected, from what /proc tells.
+pub(crate) fn why_not_connected(process: u32) -> String {
+    let Ok(status) = fs::read_to_string(format!("/proc/{process}/status")) else {
+        return "there is no such process".to_owned();
+    };
+    let program = Program::read(Path::new(&format!("/proc/{process}/exe")));
+    if program.is_ok_and(|program| program.functions.is_empty()) {
+        return Reason::NoSections.text().to_owned();
+    }
+    if status_field(&status, "Seccomp").is_some_and(|mode| mode != "0") {
+        return Reason::Seccomp.text().to_owned();
+    }
+    "no daemon served the runtime's socket when it started, or it is not dumpable, or it imports unshare or setns"
+        .to_owned()
+}
+
+/// A field of `/proc/<pid>/status`.
+pub(crate) fn status_field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+    let mut fields = status.lines().filter_map(|line| line.split_once(':'));
+    fields
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| value.trim())
+}
+
+/// Asks the daemon; where none serves the socket, serves it for this one command.
+///
+/// # Errors
+/// [`VariantsError::Remote`] with the daemon's words, and the errors of [`execute`].
+pub fn ask(options: Options, command: &Command) -> Result<Answer, VariantsError> {
+    if let Ok(stream) = UnixStream::connect(&options.socket_path) {
+        return ask_daemon(&stream, command);
+    }
+    if let Command::Inspect { process } = command {
+        return inspect_process(*process).map(Answer::Inspect);
+    }
+    let server = Server::start(options)?;
+    if let Command::Switch { process, .. } | Command::Storm { process, .. } = command {
+        wait_for(server.board(), *process);
+    }
+    execute(server.board(), rustix::process::geteuid().as_raw(), command)
+}
+
+fn wait_for(board: &Switchboard, process: u32) {
+    let end = Instant::now() + RECONNECT_LIMIT;
+    while !board.is_connected(process) && Instant::now() < end {
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn ask_daemon(stream: &UnixStream, command: &Command) -> Result<Answer, VariantsError> {
+    let process = session::peer_of(stream)?.process;
+    let socket = |source| VariantsError::Socket { process, source };
+    // Commands are made of strings and numbers.
+    let body = serde_json::to_vec(command).unwrap_or_default();
+    let mut bytes = vec![0; body.len() + 16];
+    let length = encode_opaque(KIND_CLIENT, &body, &mut bytes)
+        .map_err(|source| VariantsError::Message { process, source })?;
+    (&mut &*stream)
+        .write_all(bytes.get(..length).unwrap_or(&[]))
+        .map_err(socket)?;
+    let limit = match command {
+        Command::Storm { duration_s, .. } => {
+            ANSWER_LIMIT + Duration::from_secs_f64(duration_s.clamp(0.0, STORM_LIMIT_S))
+        }
+        _ => ANSWER_LIMIT,
+    };
+    let frame = read_frame(stream, process, limit)?;
+    if frame.kind != KIND_CLIENT_REPLY {
+        return Err(VariantsError::Answer {
+            process,
+            request: "command",
+        });
+    }
+    let answer =
+        serde_json::from_slice(&frame.body).map_err(|error| VariantsError::Remote(error.to_string()))?;
+    match answer {
+        Answer::Failed { error } => Err(VariantsError::Remote(error)),
+        answer => Ok(answer),
+    }
+}

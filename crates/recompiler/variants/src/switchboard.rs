@@ -1,0 +1,603 @@
+//! All connected runtimes, and the commands that act on them.
+//!
+//! Why so: runtimes connect to the daemon, so whoever wants to switch asks here. One thread accepts, one sends
+//! heartbeats to the processes that have something switched, and every command runs on its caller's thread
+//! under the lock of that one process. Closing this value, pausing it, or the death of its process puts every
+//! slot back to the base: the runtimes do it themselves.
+//!
+//! A command line's request comes over the same socket as a [`Command`] and is carried out with the rights of
+//! the socket's peer: its own processes, or any as root.
+//!
+//! Not here: when to switch and to what; see [`crate::orchestrator`].
+
+use crate::cache::{Cache, DEFAULT_LIMIT_BYTES, Listed};
+use crate::compile::{Job, Worker};
+use crate::error::at;
+use crate::processor::Processor;
+use crate::session::{
+    self, Frame, FunctionInfo, HEARTBEAT_INTERVAL, Loaded, Peer, ProcessInfo, Session, StormReport,
+    WorkReading,
+};
+use crate::{VariantsError, client};
+use std::collections::BTreeMap;
+use std::fs::{self, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+use tidegate_format::message::{KIND_CLIENT, KIND_CLIENT_REPLY, Reason, encode_opaque};
+use tidegate_format::scenario::Scenario;
+
+/// Where runtimes look unless `$TIDEGATE_RUNTIME_SOCKET` says otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/tidegate/runtime.sock";
+/// More than any host runs; a flood of connections costs no more than this.
+const CONNECTION_LIMIT: usize = 4096;
+/// A new connection says within this what it is.
+const FIRST_FRAME_LIMIT: Duration = Duration::from_secs(1);
+/// How often the accepting thread looks whether it shall end.
+const ACCEPT_INTERVAL: Duration = Duration::from_millis(200);
+
+/// What the switchboard works with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The socket that runtimes connect to.
+    pub socket_path: PathBuf,
+    /// The folder of code caches; one folder per user below it.
+    pub cache_folder: PathBuf,
+    /// Bound of one user's cache.
+    pub cache_limit_bytes: u64,
+    /// The compiler, if there is one.
+    pub worker: Option<Worker>,
+    /// The CPU to compile for.
+    pub processor: Processor,
+}
+
+impl Options {
+    /// The places of a daemon: root's in the system's folders, anybody else's in their own.
+    ///
+    /// # Errors
+    /// [`VariantsError::File`] where the CPU cannot be read.
+    pub fn for_this_host() -> Result<Self, VariantsError> {
+        let socket = std::env::var_os("TIDEGATE_RUNTIME_SOCKET");
+        Ok(Self {
+            socket_path: socket.map_or_else(|| PathBuf::from(DEFAULT_SOCKET), PathBuf::from),
+            cache_folder: default_cache_folder(),
+            cache_limit_bytes: DEFAULT_LIMIT_BYTES,
+            worker: Worker::find().ok(),
+            processor: Processor::of_this_host()?,
+        })
+    }
+
+    /// The code cache of one user.
+    ///
+    /// # Errors
+    /// [`VariantsError::File`].
+    pub fn cache(&self, user: u32) -> Result<Cache, VariantsError> {
+        Cache::open(&self.cache_folder.join(user.to_string()), self.cache_limit_bytes)
+    }
+}
+
+fn default_cache_folder() -> PathBuf {
+    if rustix::process::geteuid().is_root() {
+        return PathBuf::from("/var/cache/tidegate/variants");
+    }
+    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
+    base.or_else(home)
+        .unwrap_or_else(|| PathBuf::from("/tmp"))
+        .join("tidegate/variants")
+}
+
+/// One connected process.
+#[derive(Debug)]
+struct Managed {
+    session: Session,
+    /// Whether something may be switched or counted, so that heartbeats are needed.
+    touched: bool,
+}
+
+/// A handle to the switchboard; copies share it. It is of use as long as the [`Server`] lives.
+#[derive(Clone, Debug)]
+pub struct Switchboard {
+    shared: Arc<Shared>,
+}
+
+/// The serving threads. Dropping it puts every process back to the base and removes the socket.
+#[derive(Debug)]
+pub struct Server {
+    board: Switchboard,
+    threads: Vec<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    options: Options,
+    processes: Mutex<BTreeMap<u32, Arc<Mutex<Managed>>>>,
+    connections: AtomicUsize,
+    paused: AtomicBool,
+    closing: AtomicBool,
+}
+
+impl Server {
+    /// Binds the socket and starts serving.
+    ///
+    /// # Errors
+    /// [`VariantsError::File`]; `AddrInUse` where another daemon serves there.
+    pub fn start(options: Options) -> Result<Self, VariantsError> {
+        let listener = bind(&options.socket_path)?;
+        let shared = Arc::new(Shared {
+            options,
+            processes: Mutex::default(),
+            connections: AtomicUsize::new(0),
+            paused: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+        });
+        let (accepting, beating) = (Arc::clone(&shared), Arc::clone(&shared));
+        let threads = vec![
+            thread::spawn(move || accept_all(&accepting, &listener)),
+            thread::spawn(move || beat(&beating)),
+        ];
+        Ok(Self {
+            board: Switchboard { shared },
+            threads,
+        })
+    }
+
+    /// The handle that commands go through.
+    pub fn board(&self) -> &Switchboard {
+        &self.board
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.board.shared.close();
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has nothing more to give back.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What became of one function in [`Switchboard::prepare`].
+#[derive(Debug)]
+pub struct Prepared {
+    /// The function's index.
+    pub function: u32,
+    /// Its name.
+    pub name: String,
+    /// The loaded image and the worker's CPU time, or why there is none.
+    pub outcome: Result<(Loaded, Duration), VariantsError>,
+}
+
+impl Switchboard {
+    /// What it works with.
+    pub fn options(&self) -> &Options {
+        &self.shared.options
+    }
+
+    /// Every connected process.
+    pub fn processes(&self) -> Vec<ProcessInfo> {
+        let processes: Vec<_> = lock(&self.shared.processes).values().cloned().collect();
+        processes
+            .iter()
+            .map(|managed| lock(managed).session.info().clone())
+            .collect()
+    }
+
+    /// Whether this process is connected.
+    pub fn is_connected(&self, process: u32) -> bool {
+        lock(&self.shared.processes).contains_key(&process)
+    }
+
+    /// Every slot of every process back to the base, and nothing is switched until [`resume`](Self::resume).
+    pub fn pause(&self) {
+        self.shared.paused.store(true, Ordering::Release);
+        self.release_all();
+    }
+
+    /// Switching is possible again.
+    pub fn resume(&self) {
+        self.shared.paused.store(false, Ordering::Release);
+    }
+
+    /// Every slot of every process back to the base. Processes that do not answer are disconnected: their
+    /// runtime then does it by itself.
+    pub fn release_all(&self) {
+        self.shared.release_all();
+    }
+
+    /// Runs `action` on a connected process, after checking that the process can be commanded now.
+    ///
+    /// # Errors
+    /// [`VariantsError::NotConnected`], [`VariantsError::Seccomp`], and those of `action`. After an error of the
+    /// socket the process is disconnected.
+    fn with<Out>(
+        &self,
+        process: u32,
+        action: impl FnOnce(&mut Managed) -> Result<Out, VariantsError>,
+    ) -> Result<Out, VariantsError> {
+        let managed = lock(&self.shared.processes).get(&process).cloned();
+        let managed = managed.ok_or_else(|| not_connected(process))?;
+        let mut managed = lock(&managed);
+        if has_seccomp_filter(process, managed.session.info().helper_thread) {
+            return Err(VariantsError::Seccomp { process });
+        }
+        let done = action(&mut managed);
+        if matches!(
+            done,
+            Err(VariantsError::Socket { .. } | VariantsError::Message { .. })
+        ) {
+            drop(managed);
+            lock(&self.shared.processes).remove(&process);
+        }
+        done
+    }
+
+    fn with_switching<Out>(
+        &self,
+        process: u32,
+        action: impl FnOnce(&mut Managed) -> Result<Out, VariantsError>,
+    ) -> Result<Out, VariantsError> {
+        if self.shared.paused.load(Ordering::Acquire) {
+            return Err(VariantsError::Paused);
+        }
+        self.with(process, |managed| {
+            managed.touched = true;
+            action(managed)
+        })
+    }
+
+    /// The functions of a process, with their present state.
+    ///
+    /// # Errors
+    /// Those of the connection: [`VariantsError::NotConnected`], [`VariantsError::Seccomp`], the socket's.
+    pub fn functions(&self, process: u32) -> Result<Vec<FunctionInfo>, VariantsError> {
+        self.with(process, |managed| managed.session.functions())
+    }
+
+    /// Compiles (or takes from the cache) and loads `scenario` for the functions that pass `wanted`, one after
+    /// another; those that have it loaded already are not touched. The process is not held while compiling.
+    ///
+    /// # Errors
+    /// Those of the connection; what fails for one function is told in its outcome.
+    pub fn prepare(
+        &self,
+        process: u32,
+        scenario: Scenario,
+        wanted: impl Fn(&FunctionInfo) -> bool,
+    ) -> Result<Vec<Prepared>, VariantsError> {
+        let functions = self.functions(process)?;
+        let missing = functions.into_iter().filter(|function| {
+            function.reason == Reason::None && !function.loaded.contains(&scenario) && wanted(function)
+        });
+        let prepared = missing.map(|function| Prepared {
+            outcome: self.prepare_one(process, scenario, &function),
+            function: function.index,
+            name: function.name,
+        });
+        Ok(prepared.collect())
+    }
+
+    fn prepare_one(
+        &self,
+        process: u32,
+        scenario: Scenario,
+        function: &FunctionInfo,
+    ) -> Result<(Loaded, Duration), VariantsError> {
+        let (blob, info) = self.with(process, |managed| {
+            Ok((
+                managed.session.blob(function.index)?,
+                managed.session.info().clone(),
+            ))
+        })?;
+        let no_worker = || VariantsError::NoVariant("no tidegate-worker is installed".to_owned());
+        let worker = self.shared.options.worker.as_ref().ok_or_else(no_worker)?;
+        let is_root = rustix::process::geteuid().is_root();
+        let job = Job {
+            function: &function.name,
+            executable: &info.executable,
+            blob: &blob,
+            scenario,
+            tunables: &[],
+            run_as: is_root.then_some((info.peer.user, info.peer.group)),
+        };
+        let cache = self.shared.options.cache(info.peer.user)?;
+        let compiled = worker.image(&job, &self.shared.options.processor, &cache)?;
+        let loaded = self.with_switching(process, |managed| {
+            managed.session.load(function.index, scenario, &compiled.image)
+        })?;
+        Ok((loaded, compiled.cpu))
+    }
+
+    /// Loads an image that the caller has; nothing is switched.
+    ///
+    /// # Errors
+    /// Those of the connection; [`VariantsError::Paused`], [`VariantsError::Refused`].
+    pub fn load_image(
+        &self,
+        process: u32,
+        function: u32,
+        scenario: Scenario,
+        image: &[u8],
+    ) -> Result<Loaded, VariantsError> {
+        self.with_switching(process, |managed| managed.session.load(function, scenario, image))
+    }
+
+    /// Leads functions that have `scenario` loaded to it: those of this name, or all. Gives the number of slots
+    /// and the nanoseconds that the stores took.
+    ///
+    /// # Errors
+    /// Those of the connection; [`VariantsError::Paused`], [`VariantsError::UnknownFunction`].
+    pub fn switch(
+        &self,
+        process: u32,
+        function: Option<&str>,
+        scenario: Scenario,
+    ) -> Result<(u32, u64), VariantsError> {
+        let Some(name) = function else {
+            return self.with_switching(process, |managed| managed.session.switch(None, scenario));
+        };
+        let indices = self.indices(process, name)?;
+        self.with_switching(process, |managed| {
+            let mut total = (0, 0);
+            for index in indices {
+                let (slots, ns) = managed.session.switch(Some(index), scenario)?;
+                total = (total.0 + slots, total.1 + ns);
+            }
+            Ok(total)
+        })
+    }
+
+    /// Indices of the functions of this name: static functions of several files may share one.
+    fn indices(&self, process: u32, name: &str) -> Result<Vec<u32>, VariantsError> {
+        let functions = self.functions(process)?;
+        let found: Vec<u32> = functions
+            .iter()
+            .filter(|function| function.name == name)
+            .map(|function| function.index)
+            .collect();
+        if found.is_empty() {
+            return Err(VariantsError::UnknownFunction {
+                process,
+                function: name.to_owned(),
+            });
+        }
+        Ok(found)
+    }
+
+    /// Switches one function by index; the cheap path of trials.
+    ///
+    /// # Errors
+    /// Those of the connection; [`VariantsError::Paused`].
+    pub fn switch_index(
+        &self,
+        process: u32,
+        function: u32,
+        scenario: Scenario,
+    ) -> Result<(u32, u64), VariantsError> {
+        self.with_switching(process, |managed| {
+            managed.session.switch(Some(function), scenario)
+        })
+    }
+
+    /// Everything loaded, back and forth, for `duration`, with a pause between two rounds.
+    ///
+    /// # Errors
+    /// Those of the connection; [`VariantsError::Paused`].
+    pub fn storm(
+        &self,
+        process: u32,
+        duration: Duration,
+        pause: Duration,
+    ) -> Result<StormReport, VariantsError> {
+        self.with_switching(process, |managed| managed.session.storm(duration, pause))
+    }
+
+    /// Counters and clocks of a process.
+    ///
+    /// # Errors
+    /// Those of the connection: [`VariantsError::NotConnected`], [`VariantsError::Seccomp`], the socket's.
+    pub fn work(&self, process: u32) -> Result<WorkReading, VariantsError> {
+        self.with(process, |managed| managed.session.work())
+    }
+
+    /// Starts or stops counting calls of one function.
+    ///
+    /// # Errors
+    /// Those of the connection; [`VariantsError::Paused`].
+    pub fn count(&self, process: u32, function: u32, enabled: bool) -> Result<(), VariantsError> {
+        self.with_switching(process, |managed| managed.session.count(Some(function), enabled))
+    }
+
+    /// Every slot of one process back to the base.
+    ///
+    /// # Errors
+    /// Those of the connection: [`VariantsError::NotConnected`], [`VariantsError::Seccomp`], the socket's.
+    pub fn release(&self, process: u32) -> Result<(), VariantsError> {
+        self.with(process, |managed| {
+            managed.session.release()?;
+            managed.touched = false;
+            Ok(())
+        })
+    }
+
+    /// The user that a connected process runs as.
+    ///
+    /// # Errors
+    /// [`VariantsError::NotConnected`].
+    pub fn owner(&self, process: u32) -> Result<u32, VariantsError> {
+        let managed = lock(&self.shared.processes).get(&process).cloned();
+        let managed = managed.ok_or_else(|| not_connected(process))?;
+        let user = lock(&managed).session.info().peer.user;
+        Ok(user)
+    }
+
+    /// The entries of one user's code cache.
+    ///
+    /// # Errors
+    /// [`VariantsError::File`].
+    pub fn cache_list(&self, user: u32) -> Result<Vec<Listed>, VariantsError> {
+        self.shared.options.cache(user)?.list()
+    }
+}
+
+impl Shared {
+    fn release_all(&self) {
+        let processes: Vec<_> = lock(&self.processes)
+            .iter()
+            .map(|(id, managed)| (*id, Arc::clone(managed)))
+            .collect();
+        for (process, managed) in processes {
+            let mut managed = lock(&managed);
+            let released = managed.session.release();
+            managed.touched = false;
+            if released.is_err() {
+                lock(&self.processes).remove(&process);
+            }
+        }
+    }
+
+    fn close(&self) {
+        if self.closing.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.release_all();
+        lock(&self.processes).clear();
+        let _ = fs::remove_file(&self.options.socket_path);
+    }
+}
+
+/// A poisoned lock means that a thread panicked; the state behind it is a socket and a list, still usable.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn not_connected(process: u32) -> VariantsError {
+    VariantsError::NotConnected {
+        process,
+        why: client::why_not_connected(process),
+    }
+}
+
+/// Whether a filter was installed for the helper thread, or for the process where threads cannot be told apart.
+fn has_seccomp_filter(process: u32, helper_thread: u32) -> bool {
+    let of_thread = fs::read_to_string(format!("/proc/{process}/task/{helper_thread}/status"));
+    let status = of_thread.or_else(|_| fs::read_to_string(format!("/proc/{process}/status")));
+    status.is_ok_and(|status| client::status_field(&status, "Seccomp").is_some_and(|mode| mode != "0"))
+}
+
+fn bind(path: &Path) -> Result<UnixListener, VariantsError> {
+    if UnixStream::connect(path).is_ok() {
+        return Err(at(path)(io::ErrorKind::AddrInUse.into()));
+    }
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(at(folder))?;
+    }
+    let _ = fs::remove_file(path);
+    let listener = UnixListener::bind(path).map_err(at(path))?;
+    // Root serves everybody's processes; another user only their own.
+    let mode = if rustix::process::geteuid().is_root() {
+        0o666
+    } else {
+        0o600
+    };
+    fs::set_permissions(path, Permissions::from_mode(mode)).map_err(at(path))?;
+    listener.set_nonblocking(true).map_err(at(path))?;
+    Ok(listener)
+}
+
+fn accept_all(shared: &Arc<Shared>, listener: &UnixListener) {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let interval = Timespec {
+        tv_sec: 0,
+        tv_nsec: ACCEPT_INTERVAL.as_nanos() as i64,
+    };
+    while !shared.closing.load(Ordering::Acquire) {
+        let _ = poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&interval));
+        while let Ok((stream, _)) = listener.accept() {
+            if shared.connections.load(Ordering::Relaxed) >= CONNECTION_LIMIT
+                || stream.set_nonblocking(false).is_err()
+            {
+                continue;
+            }
+            shared.connections.fetch_add(1, Ordering::Relaxed);
+            let shared = Arc::clone(shared);
+            thread::spawn(move || {
+                // A connection that fails is closed by being dropped.
+                let _ = greet(&shared, stream);
+                shared.connections.fetch_sub(1, Ordering::Relaxed);
+            });
+        }
+    }
+}
+
+/// Finds out what a connection is: a runtime stays, a command line is answered.
+fn greet(shared: &Arc<Shared>, stream: UnixStream) -> Result<(), VariantsError> {
+    let peer = session::peer_of(&stream)?;
+    let frame = session::read_frame(&stream, peer.process, FIRST_FRAME_LIMIT)?;
+    if frame.kind == KIND_CLIENT {
+        return answer_client(shared, &stream, peer, &frame);
+    }
+    let session = Session::from_hello(stream, peer, &frame)?;
+    let managed = Managed {
+        session,
+        touched: false,
+    };
+    if !shared.closing.load(Ordering::Acquire) {
+        lock(&shared.processes).insert(peer.process, Arc::new(Mutex::new(managed)));
+    }
+    Ok(())
+}
+
+fn answer_client(
+    shared: &Arc<Shared>,
+    stream: &UnixStream,
+    peer: Peer,
+    frame: &Frame,
+) -> Result<(), VariantsError> {
+    let board = Switchboard {
+        shared: Arc::clone(shared),
+    };
+    let body = client::answer(&board, peer, &frame.body);
+    let mut bytes = vec![0; body.len() + 16];
+    let length =
+        encode_opaque(KIND_CLIENT_REPLY, &body, &mut bytes).map_err(|source| VariantsError::Message {
+            process: peer.process,
+            source,
+        })?;
+    let reply = bytes.get(..length).unwrap_or(&[]);
+    (&mut &*stream)
+        .write_all(reply)
+        .map_err(|source| VariantsError::Socket {
+            process: peer.process,
+            source,
+        })
+}
+
+/// Heartbeats for processes that have something switched; forgets those whose socket closed.
+fn beat(shared: &Shared) {
+    while !shared.closing.load(Ordering::Acquire) {
+        let processes: Vec<_> = lock(&shared.processes)
+            .iter()
+            .map(|(id, managed)| (*id, Arc::clone(managed)))
+            .collect();
+        for (process, managed) in processes {
+            // Whoever holds the lock talks to the process right now, heartbeats included.
+            let Ok(mut managed) = managed.try_lock() else {
+                continue;
+            };
+            let lost =
+                managed.session.is_closed() || (managed.touched && managed.session.heartbeat().is_err());
+            drop(managed);
+            if lost {
+                lock(&shared.processes).remove(&process);
+            }
+        }
+        thread::sleep(HEARTBEAT_INTERVAL);
+    }
+}

@@ -1,0 +1,93 @@
+/* A program with one switchable function, its sections written by hand as the compiler plugin would. It checks
+   every result, and says at the end what it saw. Usage: app SECONDS THREADS */
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+extern char __libc_single_threaded;
+uint64_t tidegate_work_total __attribute__((weak, visibility("hidden")));
+static volatile int calls;
+static __thread long own;
+
+__attribute__((noinline, used)) int triple(int x) {
+  calls++;
+  return 3 * x;
+}
+
+__asm__(
+    ".section .tidegate.slots,\"aw\",@progbits\n.balign 8\ntriple.slot: .quad triple\n"
+    ".section .tidegate.names,\"a\",@progbits\ntriple.name: .ascii \"triple\"\n"
+    ".section .tidegate.blobs,\"a\",@progbits\n.balign 8\ntriple.blob: .ascii \"not a blob\"\n"
+    ".section .tidegate.anchors,\"a\",@progbits\n.balign 4\n"
+    "triple.anchors: .long triple - .\n.byte 0, 0\n.short 0\n.long calls - .\n.byte 1, 0\n.short 0\n"
+    ".section .tidegate.functions,\"a\",@progbits\n.balign 8\n"
+    ".short 1, 0\n.long triple - .\n.long triple.slot - .\n.long triple.anchors - .\n.long 2\n"
+    ".long triple.blob - .\n.long 10\n.long triple.name - .\n.long 6\n.long 5\n"
+    ".byte 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16\n.long 0\n.long 0\n.text\n");
+
+static int through_slot(int x) {
+  int result;
+  __asm__ volatile("call *triple.slot(%%rip)"
+                   : "=a"(result), "+D"(x)
+                   :
+                   : "rsi", "rdx", "rcx", "r8", "r9", "r10", "r11", "memory", "cc");
+  return result;
+}
+
+static double now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return time.tv_sec + time.tv_nsec * 1e-9;
+}
+
+static double end;
+
+static void *work(void *unused) {
+  long bad = 0;
+  (void)unused;
+  do {
+    for (int i = 0; i < 10000; i++) {
+      bad += through_slot(i) != 3 * i;
+      own++;
+    }
+    __atomic_fetch_add(&tidegate_work_total, 10000, __ATOMIC_RELAXED);
+  } while (now() < end);
+  return (void *)bad;
+}
+
+int main(int argc, char **argv) {
+  int threads = argc > 2 ? atoi(argv[2]) : 1;
+  long bad = 0;
+  end = now() + (argc > 1 ? atof(argv[1]) : 1);
+  if (argc > 3) {
+    /* One child that goes on by itself. */
+    usleep(500000);
+    pid_t child = fork();
+    if (child == 0) {
+      bad += (long)work(NULL);
+      printf("child bad=%ld\n", bad);
+      return bad != 0;
+    }
+    int status = 0;
+    bad += (long)work(NULL);
+    waitpid(child, &status, 0);
+    bad += status != 0;
+  } else if (threads == 1) {
+    bad += (long)work(NULL);
+  } else {
+    pthread_t handles[64];
+    for (int i = 0; i < threads; i++) pthread_create(&handles[i], NULL, work, NULL);
+    for (int i = 0; i < threads; i++) {
+      void *result;
+      pthread_join(handles[i], &result);
+      bad += (long)result;
+    }
+  }
+  printf("bad=%ld single=%d calls=%d work=%llu\n", bad, __libc_single_threaded, calls != 0,
+         (unsigned long long)tidegate_work_total);
+  return bad != 0;
+}

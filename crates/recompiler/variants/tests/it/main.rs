@@ -1,0 +1,9 @@
+//! One binary for all integration tests of this room.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test's helpers fail the test as the test itself does"
+)]
+
+mod runtime;
+mod support;

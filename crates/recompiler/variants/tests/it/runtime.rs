@@ -1,0 +1,288 @@
+//! The runtime in a real process, driven through the switchboard.
+
+use crate::support::{Bench, output_of, proc_text, triple_image, value, wait_until};
+use std::time::{Duration, Instant};
+use tidegate_format::image::CpuFeatures;
+use tidegate_format::message::Reason;
+use tidegate_format::scenario::Scenario;
+use tidegate_variants::VariantsError;
+use tidegate_variants::switchboard::Switchboard;
+
+fn load(board: &Switchboard, process: u32, scenario: Scenario, factor: u8) -> Result<(), VariantsError> {
+    let image = triple_image(scenario, factor).to_bytes().unwrap();
+    board.load_image(process, 0, scenario, &image).map(|_| ())
+}
+
+fn current(board: &Switchboard, process: u32) -> Scenario {
+    board.functions(process).unwrap()[0].current
+}
+
+#[test]
+fn a_program_without_a_daemon_runs_and_has_no_second_thread() {
+    let Some(bench) = Bench::new("a_program_without_a_daemon", &[]) else {
+        return;
+    };
+    let child = bench.run(&["0.3"]);
+    let process = child.id();
+    wait_until("the program runs", || {
+        proc_text(process, "status").contains("State:\tR")
+    });
+    assert!(proc_text(process, "status").contains("Threads:\t1"));
+    let output = output_of(child);
+    assert_eq!((value(&output, "bad"), value(&output, "single")), (0, 1));
+}
+
+fn check_storm(test: &str, flags: &[&str], threads: &str, single: u64) {
+    let Some(bench) = Bench::new(test, flags) else {
+        return;
+    };
+    let server = bench.serve();
+    let child = bench.run(&["3", threads]);
+    let process = child.id();
+    let board = server.board();
+    wait_until("the runtime connects", || board.is_connected(process));
+    load(board, process, Scenario::Cpu, 3).unwrap();
+    load(board, process, Scenario::Memory, 3).unwrap();
+    load(board, process, Scenario::Placebo, 3).unwrap();
+    let report = board
+        .storm(process, Duration::from_secs(1), Duration::from_micros(10))
+        .unwrap();
+    assert_eq!((report.functions, report.failures), (1, 0));
+    assert!(report.switches >= 10_000, "{report:?}");
+    assert_eq!(current(board, process), Scenario::Base);
+    let output = output_of(child);
+    assert_eq!(
+        (
+            value(&output, "bad"),
+            value(&output, "single"),
+            value(&output, "calls")
+        ),
+        (0, single, 1)
+    );
+}
+
+#[test]
+fn a_storm_changes_no_result_and_leaves_the_program_single_threaded() {
+    check_storm("storm_single", &[], "1", 1);
+}
+
+#[test]
+fn a_storm_over_sixteen_threads() {
+    check_storm("storm_threads", &["-pthread"], "16", 0);
+}
+
+#[test]
+fn a_storm_in_a_program_at_a_fixed_address() {
+    check_storm("storm_fixed", &["-no-pie"], "1", 1);
+}
+
+#[test]
+fn a_storm_in_a_static_program() {
+    check_storm("storm_static", &["-static"], "1", 1);
+}
+
+#[test]
+fn a_wrong_variant_is_noticed_by_the_program() {
+    let Some(bench) = Bench::new("a_wrong_variant", &[]) else {
+        return;
+    };
+    let server = bench.serve();
+    let child = bench.run(&["1"]);
+    let (process, board) = (child.id(), server.board());
+    wait_until("the runtime connects", || board.is_connected(process));
+    load(board, process, Scenario::Cpu, 4).unwrap();
+    assert_eq!(board.switch(process, Some("triple"), Scenario::Cpu).unwrap().0, 1);
+    assert_eq!(current(board, process), Scenario::Cpu);
+    let output = child.wait_with_output().unwrap();
+    assert!(!output.status.success(), "the control must fail");
+}
+
+#[test]
+fn the_loader_refuses() {
+    let Some(bench) = Bench::new("the_loader_refuses", &[]) else {
+        return;
+    };
+    let server = bench.serve();
+    let child = bench.run(&["1"]);
+    let (process, board) = (child.id(), server.board());
+    wait_until("the runtime connects", || board.is_connected(process));
+    let check = |scenario, image: &[u8], expect| {
+        let done = board.load_image(process, 0, scenario, image);
+        assert!(
+            matches!(done, Err(VariantsError::Refused { reason, .. }) if reason == expect),
+            "{done:?}"
+        );
+    };
+    let good = triple_image(Scenario::Cpu, 3);
+    let bytes = good.to_bytes().unwrap();
+    check(Scenario::Memory, &bytes, Reason::BadRequest);
+    for position in 0..bytes.len() {
+        let mut flipped = bytes.clone();
+        flipped[position] ^= 1;
+        let done = board.load_image(process, 0, Scenario::Cpu, &flipped);
+        assert!(
+            matches!(done, Err(VariantsError::Refused { .. })),
+            "byte {position}: {done:?}"
+        );
+    }
+    check(Scenario::Cpu, &bytes[..bytes.len() - 1], Reason::BadImage);
+    let mut other = good.clone();
+    other.hash.0[0] ^= 1;
+    check(Scenario::Cpu, &other.to_bytes().unwrap(), Reason::WrongFunction);
+    let mut wide = good.clone();
+    wide.cpu_features = CpuFeatures(1 << 63);
+    check(Scenario::Cpu, &wide.to_bytes().unwrap(), Reason::CpuFeature);
+    let mut anchors = good;
+    anchors.anchor_count = 3;
+    check(Scenario::Cpu, &anchors.to_bytes().unwrap(), Reason::WrongFunction);
+    let unknown = board.load_image(process, 7, Scenario::Cpu, &bytes);
+    assert!(matches!(
+        unknown,
+        Err(VariantsError::Refused {
+            reason: Reason::UnknownFunction,
+            ..
+        })
+    ));
+    let missing = board.switch(process, Some("triple"), Scenario::Disk);
+    assert!(matches!(
+        missing,
+        Err(VariantsError::Refused {
+            reason: Reason::NotLoaded,
+            ..
+        })
+    ));
+    assert_eq!(value(&output_of(child), "bad"), 0);
+}
+
+#[test]
+fn loading_stops_at_the_cap() {
+    let Some(bench) = Bench::new("loading_stops_at_the_cap", &[]) else {
+        return;
+    };
+    let server = bench.serve();
+    let child = bench.run(&["1.5"]);
+    let (process, board) = (child.id(), server.board());
+    wait_until("the runtime connects", || board.is_connected(process));
+    let mut image = triple_image(Scenario::Cpu, 3);
+    image.span.resize(500_000, 0xcc);
+    image.rodata = (image.text_length, 0);
+    let bytes = image.to_bytes().unwrap();
+    let outcomes: Vec<_> = (0..10)
+        .map(|_| board.load_image(process, 0, Scenario::Cpu, &bytes))
+        .collect();
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 8);
+    let full = outcomes.last().unwrap();
+    assert!(
+        matches!(
+            full,
+            Err(VariantsError::Refused {
+                reason: Reason::CodeCap,
+                ..
+            })
+        ),
+        "{full:?}"
+    );
+    assert_eq!(board.switch(process, None, Scenario::Cpu).unwrap().0, 1);
+    assert_eq!(value(&output_of(child), "bad"), 0);
+}
+
+#[test]
+fn calls_are_counted_in_every_scenario() {
+    let Some(bench) = Bench::new("calls_are_counted", &[]) else {
+        return;
+    };
+    let server = bench.serve();
+    let child = bench.run(&["1.5"]);
+    let (process, board) = (child.id(), server.board());
+    wait_until("the runtime connects", || board.is_connected(process));
+    load(board, process, Scenario::Cpu, 3).unwrap();
+    board.count(process, 0, true).unwrap();
+    let mut before = board.work(process).unwrap();
+    for scenario in [Scenario::Cpu, Scenario::Base, Scenario::Cpu] {
+        board.switch_index(process, 0, scenario).unwrap();
+        wait_until("calls are counted", || {
+            board.work(process).unwrap().calls > before.calls
+        });
+        let after = board.work(process).unwrap();
+        assert!(after.work > before.work || after.cpu_ns - before.cpu_ns < 1_000_000);
+        before = after;
+    }
+    board.count(process, 0, false).unwrap();
+    assert_eq!(board.work(process).unwrap().calls, 0);
+    assert_eq!(value(&output_of(child), "bad"), 0);
+}
+
+#[test]
+fn a_fork_child_starts_at_the_base_and_is_found() {
+    let Some(bench) = Bench::new("a_fork_child", &[]) else {
+        return;
+    };
+    let server = bench.serve();
+    let child = bench.run(&["2", "1", "fork"]);
+    let (process, board) = (child.id(), server.board());
+    wait_until("the runtime connects", || board.is_connected(process));
+    load(board, process, Scenario::Cpu, 3).unwrap();
+    board.switch(process, None, Scenario::Cpu).unwrap();
+    wait_until("the child connects", || board.processes().len() == 2);
+    let forked = board
+        .processes()
+        .into_iter()
+        .map(|info| info.peer.process)
+        .find(|id| *id != process)
+        .unwrap();
+    assert_eq!(current(board, forked), Scenario::Base);
+    assert_eq!(current(board, process), Scenario::Cpu);
+    // What the parent had loaded is in the child's memory too.
+    assert_eq!(board.switch(forked, Some("triple"), Scenario::Cpu).unwrap().0, 1);
+    load(board, forked, Scenario::Memory, 3).unwrap();
+    board
+        .storm(forked, Duration::from_millis(100), Duration::ZERO)
+        .unwrap();
+    let output = output_of(child);
+    assert!(output.contains("child bad=0"), "{output}");
+}
+
+/// A daemon that goes away or stands still: the slot is read from outside, in the process's memory.
+#[test]
+fn a_daemon_that_closes_leaves_the_base_and_a_new_one_is_found() {
+    let Some(bench) = Bench::new("a_daemon_that_closes", &[]) else {
+        return;
+    };
+    let server = bench.serve();
+    let child = bench.run(&["3"]);
+    let process = child.id();
+    wait_until("the runtime connects", || server.board().is_connected(process));
+    load(server.board(), process, Scenario::Cpu, 3).unwrap();
+    server.board().switch(process, None, Scenario::Cpu).unwrap();
+    drop(server);
+    let server = bench.serve();
+    let begin = Instant::now();
+    wait_until("the runtime finds the new daemon", || {
+        server.board().is_connected(process)
+    });
+    assert_eq!(current(server.board(), process), Scenario::Base);
+    assert!(begin.elapsed() < Duration::from_secs(6));
+    assert_eq!(value(&output_of(child), "bad"), 0);
+}
+
+#[test]
+fn pause_puts_the_base_back_and_refuses_until_resumed() {
+    let Some(bench) = Bench::new("pause", &[]) else {
+        return;
+    };
+    let server = bench.serve();
+    let child = bench.run(&["1"]);
+    let (process, board) = (child.id(), server.board());
+    wait_until("the runtime connects", || board.is_connected(process));
+    load(board, process, Scenario::Cpu, 3).unwrap();
+    board.switch(process, None, Scenario::Cpu).unwrap();
+    board.pause();
+    assert_eq!(current(board, process), Scenario::Base);
+    assert!(matches!(
+        board.switch(process, None, Scenario::Cpu),
+        Err(VariantsError::Paused)
+    ));
+    board.resume();
+    assert_eq!(board.switch(process, None, Scenario::Cpu).unwrap().0, 1);
+    assert_eq!(value(&output_of(child), "bad"), 0);
+}

@@ -1,0 +1,147 @@
+//! A C program with hand-written sections, a switchboard in a folder of its own, and hand-written images.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use tidegate_format::FunctionHash;
+use tidegate_format::image::{CpuFeatures, ImageParts, Relocation, RelocationKind, RelocationTarget};
+use tidegate_format::scenario::Scenario;
+use tidegate_variants::processor::Processor;
+use tidegate_variants::switchboard::{Options, Server};
+
+/// The hash in `app.c`.
+pub(crate) const HASH: FunctionHash = FunctionHash([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]);
+
+/// Says that a test did not run.
+pub(crate) fn skip(name: &str, reason: &str) {
+    eprintln!("SKIP {name}: {reason}");
+}
+
+/// A folder with the program and, while it lives, a served socket.
+pub(crate) struct Bench {
+    pub(crate) folder: TempDir,
+    pub(crate) program: PathBuf,
+}
+
+impl Bench {
+    /// Builds the program with the system's compiler; `None` (and a skip) where there is none.
+    pub(crate) fn new(test: &str, flags: &[&str]) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("app");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/app.c");
+        let built = Command::new("cc")
+            .args(["-O2", "-o"])
+            .args([&program, &source])
+            .args(flags)
+            .arg("-Wl,--whole-archive")
+            .arg(archive())
+            .arg("-Wl,--no-whole-archive")
+            .output();
+        match built {
+            Ok(output) => assert!(
+                output.status.success(),
+                "{}",
+                String::from_utf8_lossy(&output.stderr)
+            ),
+            Err(error) => {
+                skip(test, &format!("no C compiler: {error}"));
+                return None;
+            }
+        }
+        Some(Self { folder, program })
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.path().join("runtime.sock")
+    }
+
+    pub(crate) fn serve(&self) -> Server {
+        Server::start(Options {
+            socket_path: self.socket(),
+            cache_folder: self.folder.path().join("cache"),
+            cache_limit_bytes: 1 << 20,
+            worker: None,
+            processor: Processor::of_this_host().unwrap(),
+        })
+        .unwrap()
+    }
+
+    /// Starts the program with its runtime pointed to this bench's socket.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Child {
+        Command::new(&self.program)
+            .args(arguments)
+            .env("TIDEGATE_RUNTIME_SOCKET", self.socket())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+}
+
+/// Beside the test binary's folder, where the runtime's build script puts it.
+fn archive() -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    own.ancestors().nth(2).unwrap().join("libtidegate_runtime.a")
+}
+
+/// Waits until `done` holds; fails after ten seconds.
+pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(10);
+    while !done() {
+        assert!(Instant::now() < end, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The last line of a program that ended well.
+pub(crate) fn output_of(child: Child) -> String {
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{:?}: {text}", output.status);
+    text
+}
+
+/// `calls++; return 3 * x`, written by hand; `result` replaces the 3.
+pub(crate) fn triple_image(scenario: Scenario, factor: u8) -> ImageParts {
+    // inc dword [rip + calls]; imul eax, edi, factor; ret
+    let span = vec![0xff, 0x05, 0, 0, 0, 0, 0x6b, 0xc7, factor, 0xc3];
+    let text_length = span.len() as u32;
+    let relocations = vec![Relocation {
+        offset: 2,
+        kind: RelocationKind::Relative32,
+        target: RelocationTarget::Anchor(1),
+        addend: -4,
+    }];
+    ImageParts {
+        scenario,
+        pipeline_version: 1,
+        cpu_features: CpuFeatures::BASELINE,
+        hash: HASH,
+        anchor_count: 2,
+        span,
+        text_length,
+        rodata: (text_length, 0),
+        eh_frame: (text_length, 0),
+        entry: 0,
+        relocations,
+        name: "triple".to_owned(),
+    }
+}
+
+/// The number behind `key=` in a program's output.
+pub(crate) fn value(output: &str, key: &str) -> u64 {
+    let fields = output
+        .split_whitespace()
+        .filter_map(|field| field.split_once('='));
+    fields
+        .filter(|(name, _)| *name == key)
+        .last()
+        .and_then(|(_, value)| value.parse().ok())
+        .unwrap()
+}
+
+/// Reads a file of /proc.
+pub(crate) fn proc_text(process: u32, name: &str) -> String {
+    fs::read_to_string(format!("/proc/{process}/{name}")).unwrap_or_default()
+}
