@@ -1,16 +1,50 @@
 //! The state of the forecast, and its one way in and out.
 
-use crate::ForecastConfig;
+use crate::calibrate::Calibration;
+use crate::config::ForecastConfig;
+use crate::declared::Calendar;
+use crate::demand::AppDemand;
+use crate::drivers::Drivers;
+use crate::map::{Shared, calibration_of, entry};
+use crate::model::{EventModel, Logistic};
+use crate::readings::{Reader, held_from_above, in_effect};
+use crate::report::UnitScore;
+use crate::score::{Judged, Lesson, Reliability, Standing, tabulate};
+use crate::unit::UnitState;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use tidegate_types::{
-    AppName, Apps, ContentionEvent, ContentionMap, DeclaredEvent, Lease, Moment, Notice, Outcome, Sample,
+    AppName, Apps, ContentionEvent, ContentionMap, DeclaredEvent, Entity, Knob, Lease, Moment, Notice,
+    Outcome, PredictionId, Resource, Sample, Severity, Treatment, Unit,
 };
+
+/// Samples further apart than this leave a gap between them.
+const GAP_S: f64 = 5.0;
+/// Units that are remembered, those of apps that are gone included; with some 10 KiB each this bounds memory.
+pub const UNITS_MAX: usize = 16_384;
+/// Apps whose demand is remembered.
+pub const APPS_MAX: usize = 16_384;
+/// Outcomes and notices that nobody took.
+const OUTCOMES_MAX: usize = 200_000;
+const NOTICES_MAX: usize = 1_000;
+/// Seconds between clearing out what is too old.
+const FORGET_EVERY_S: f64 = 60.0;
 
 /// Everything that the forecast remembers. Serialisable, so that a checkpoint and the same samples give
 /// the same maps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Forecaster {
     config: ForecastConfig,
+    units: BTreeMap<Unit, UnitState>,
+    demands: BTreeMap<AppName, AppDemand>,
+    calendar: Calendar,
+    model: Logistic,
+    calibrations: [Calibration; 2],
+    untreated: Reliability,
+    treated: Reliability,
+    next_prediction: u64,
+    last: Option<Moment>,
+    forgotten_s: f64,
     outcomes: Vec<Outcome>,
     notices: Vec<Notice>,
 }
@@ -19,38 +53,181 @@ impl Forecaster {
     /// A forecaster that has seen nothing.
     pub fn new(config: ForecastConfig) -> Self {
         Self {
+            model: Logistic::new(config.windows_s),
             config,
+            units: BTreeMap::new(),
+            demands: BTreeMap::new(),
+            calendar: Calendar::default(),
+            calibrations: [Calibration::default(), Calibration::default()],
+            untreated: Reliability::default(),
+            treated: Reliability::default(),
+            next_prediction: 1,
+            last: None,
+            forgotten_s: 0.0,
             outcomes: Vec::new(),
             notices: Vec::new(),
         }
     }
 
-    /// Takes one sample in; returns contention that began or ended with it.
-    pub fn observe(
-        &mut self,
-        _sample: &Sample,
-        _apps: &Apps,
-        _active_leases: &[Lease],
-    ) -> Vec<ContentionEvent> {
-        Vec::new()
+    /// Takes one sample in; returns contention that began or ended with it. `active_leases` are those that were
+    /// in effect at any time since the sample before, with the values they found.
+    pub fn observe(&mut self, sample: &Sample, apps: &Apps, active_leases: &[Lease]) -> Vec<ContentionEvent> {
+        let mut events = Vec::new();
+        let now_s = sample.now.boot.seconds();
+        if let Some(last) = self.last {
+            let since_s = sample.now.boot.seconds_since(last.boot);
+            if !(0.0..=GAP_S).contains(&since_s) {
+                events.extend(self.close_gap(sample.now));
+            }
+        }
+        self.last = Some(sample.now);
+        self.observe_demand(sample, apps, active_leases);
+        let interval_s = sample.interval_s.clamp(0.0, GAP_S);
+        let readings = Reader::new(sample, apps, &self.demands, active_leases).read();
+        for reading in &readings {
+            if !self.units.contains_key(&reading.unit) && self.units.len() >= UNITS_MAX {
+                self.drop_oldest_unit();
+            }
+            let state = self.units.entry(reading.unit.clone()).or_default();
+            if state.read_s == 0.0 {
+                state.known_s = now_s - interval_s;
+            }
+            events.extend(state.observe(reading, sample.now, interval_s));
+        }
+        for (unit, state) in &mut self.units {
+            if state.read_s != now_s {
+                events.extend(state.lost(unit, now_s));
+            }
+        }
+        self.judge(now_s);
+        if now_s - self.forgotten_s >= FORGET_EVERY_S {
+            self.forgotten_s = now_s;
+            self.units.values_mut().for_each(|state| state.forget(now_s));
+            self.calendar.forget(sample.now.utc_ms);
+        }
+        events
+    }
+
+    fn observe_demand(&mut self, sample: &Sample, apps: &Apps, leases: &[Lease]) {
+        for row in &sample.rows {
+            let Entity::App(name) = &row.entity else { continue };
+            if !apps.contains_key(name) {
+                continue;
+            }
+            if !self.demands.contains_key(name) && self.demands.len() >= APPS_MAX {
+                self.demands.pop_first();
+            }
+            let under_lease = leases.iter().any(|lease| {
+                lease.app == *name && lease.asked.knob() == Knob::CpuMax && in_effect(lease, sample)
+            });
+            let held = held_from_above(sample, apps, name);
+            let demand = self.demands.entry(name.clone()).or_default();
+            demand.observe(row, sample.interval_s, held, under_lease);
+        }
+    }
+
+    fn drop_oldest_unit(&mut self) {
+        let oldest = self
+            .units
+            .iter()
+            .min_by(|left, right| left.1.read_s.total_cmp(&right.1.read_s));
+        if let Some(unit) = oldest.map(|(unit, _)| unit.clone()) {
+            self.units.remove(&unit);
+            self.notice(
+                Severity::Info,
+                format!("{UNITS_MAX} units are remembered: {unit} was forgotten"),
+            );
+        }
+    }
+
+    fn judge(&mut self, now_s: f64) {
+        let mut said = Vec::new();
+        let mut outcomes = Vec::new();
+        for (unit, state) in &mut self.units {
+            let mut judged = Judged::default();
+            state
+                .scorer
+                .judge(unit, now_s, self.config.windows_s, &state.timeline, &mut judged);
+            for lesson in &judged.lessons {
+                learn(&mut self.model, &mut self.calibrations, lesson);
+            }
+            outcomes.append(&mut judged.outcomes);
+            said.extend(judged.standing.map(|standing| standing_notice(unit, standing)));
+        }
+        for outcome in &outcomes {
+            self.tabulate(outcome);
+        }
+        self.outcomes.append(&mut outcomes);
+        self.notices.extend(said);
+        let over = self.outcomes.len().saturating_sub(OUTCOMES_MAX);
+        self.outcomes.drain(..over);
+        let over = self.notices.len().saturating_sub(NOTICES_MAX);
+        self.notices.drain(..over);
+    }
+
+    fn notice(&mut self, severity: Severity, text: String) {
+        self.notices.push(Notice { severity, text });
     }
 
     /// Takes in an announced event.
-    pub fn declare(&mut self, _event: DeclaredEvent) {}
+    pub fn declare(&mut self, event: DeclaredEvent) {
+        self.calendar.declare(event);
+    }
 
-    /// Says that nothing is known of the time between the last sample and `now`.
-    pub fn gap(&mut self, _now: Moment) {}
+    /// Says that nothing is known of the time between the last sample and `now`. A boot clock that went back means
+    /// a reboot: what was learned is moved to the new clock by the wall clock.
+    pub fn gap(&mut self, now: Moment) {
+        let _closed = self.close_gap(now);
+        self.last = Some(now);
+    }
+
+    fn close_gap(&mut self, now: Moment) -> Vec<ContentionEvent> {
+        let Some(last) = self.last else { return Vec::new() };
+        let mut closed = Vec::new();
+        if now.boot < last.boot {
+            let delta_s = now.boot.seconds_since(last.boot) - (now.utc_ms - last.utc_ms) as f64 / 1e3;
+            self.units.values_mut().for_each(|state| state.shift(delta_s));
+            self.forgotten_s = 0.0;
+        }
+        let now_s = now.boot.seconds();
+        for (unit, state) in &mut self.units {
+            closed.extend(state.lost(unit, now_s));
+        }
+        self.demands.values_mut().for_each(AppDemand::pause);
+        closed
+    }
 
     /// Says that an app went away; what was learned of it is kept for its return.
-    pub fn app_gone(&mut self, _app: &AppName) {}
-
-    /// The map at `now`.
-    pub fn map(&mut self, now: Moment, _apps: &Apps) -> ContentionMap {
-        let _ = &self.config;
-        ContentionMap {
-            made: now,
-            entries: Vec::new(),
+    pub fn app_gone(&mut self, app: &AppName) {
+        if let Some(demand) = self.demands.get_mut(app) {
+            demand.pause();
         }
+    }
+
+    /// The map at `now`: an entry for every unit that the last sample showed, and for announced events.
+    pub fn map(&mut self, now: Moment, apps: &Apps) -> ContentionMap {
+        let shared = Shared {
+            windows_s: self.config.windows_s,
+            model: &self.model,
+            calibrations: &self.calibrations,
+        };
+        let drivers = Drivers::new(&self.demands);
+        let last_s = self.last.map(|last| last.boot.seconds());
+        let announced_apps: Vec<AppName> = self.calendar.apps().cloned().collect();
+        let mut entries = Vec::new();
+        for (unit, state) in &mut self.units {
+            if Some(state.read_s) != last_s {
+                continue;
+            }
+            let announced = announced_for(unit, &self.calendar, &announced_apps, now, state, apps);
+            let id = PredictionId(self.next_prediction);
+            self.next_prediction += 1;
+            let driven_by = drivers.of(unit, apps, &self.demands);
+            let (entry, prediction) = entry(id, unit, state, announced.as_ref(), driven_by, now, &shared);
+            state.scorer.open(prediction);
+            entries.push(entry);
+        }
+        ContentionMap { made: now, entries }
     }
 
     /// Predictions whose windows closed since the last call.
@@ -61,5 +238,82 @@ impl Forecaster {
     /// What there is to say since the last call.
     pub fn take_notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)
+    }
+
+    /// How each unit's forecasts have done so far.
+    pub fn scores(&self) -> Vec<UnitScore> {
+        self.units
+            .iter()
+            .map(|(unit, state)| UnitScore::new(unit, state, self.config.windows_s))
+            .collect()
+    }
+
+    /// What was said against what came, of all units: untreated, and treated.
+    pub fn reliability(&self) -> (&Reliability, &Reliability) {
+        (&self.untreated, &self.treated)
+    }
+
+    fn tabulate(&mut self, outcome: &Outcome) {
+        let window = self
+            .config
+            .windows_s
+            .iter()
+            .position(|window_s| *window_s == outcome.window_s);
+        let (Some(window), Some(event)) = (window, outcome.happened) else {
+            return;
+        };
+        match outcome.treatment {
+            Treatment::Untreated => tabulate(&mut self.untreated, window, outcome.probability, event),
+            Treatment::Treated => tabulate(&mut self.treated, window, outcome.probability, event),
+            Treatment::Unknown => {}
+        }
+    }
+}
+
+fn learn(model: &mut Logistic, calibrations: &mut [Calibration; 2], lesson: &Lesson) {
+    if let Some(kind) = calibration_of(lesson.basis) {
+        calibrations[kind].learn(lesson.window, lesson.raw, lesson.event, lesson.worth);
+    }
+    // What a pattern foresaw is no lesson for the model of what none foresees.
+    if let Some(features) = lesson
+        .features
+        .filter(|_| lesson.quiet && !(lesson.event && lesson.explained))
+    {
+        model.learn(&features, lesson.window, lesson.event, 1.0);
+    }
+}
+
+fn standing_notice(unit: &Unit, standing: Standing) -> Notice {
+    match standing {
+        Standing::Demoted => Notice {
+            severity: Severity::Warning,
+            text: format!(
+                "{unit}: its forecasts cost more than they saved; from now on only the present is used"
+            ),
+        },
+        Standing::Promoted => Notice {
+            severity: Severity::Info,
+            text: format!("{unit}: its forecasts have earned their place again"),
+        },
+    }
+}
+
+/// The announced event that concerns `unit`: under its own limit, where the app has one, else on the CPUs.
+fn announced_for(
+    unit: &Unit,
+    calendar: &Calendar,
+    announced_apps: &[AppName],
+    now: Moment,
+    state: &UnitState,
+    apps: &Apps,
+) -> Option<crate::declared::Announced> {
+    match unit {
+        Unit::Limit(app, Resource::Cpu) => calendar.next(app, now, state.capacity),
+        Unit::Cpu => announced_apps
+            .iter()
+            .filter(|app| apps.contains_key(*app))
+            .filter_map(|app| calendar.next(app, now, state.capacity))
+            .min_by(|left, right| left.onset.q50.total_cmp(&right.onset.q50)),
+        _ => None,
     }
 }

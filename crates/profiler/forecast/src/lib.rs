@@ -1,16 +1,36 @@
 //! The forecast room: from samples to the contention probability map.
 //!
 //! [`Forecaster`] is fed one sample per second, and asked for a map every ten seconds and at once when
-//! something happened. Inside, demand is told from usage (`demand`), contention is labelled (`events`),
-//! repeating bursts are tracked (`periodic`), an event model speaks for the rest (`features`, `model`),
-//! and every probability is calibrated, scored and trusted by its own past (`calibrate`, `score`,
-//! `confidence`). It is pure: no clock, no I/O, no randomness, so the same samples give the same bytes.
+//! something happened. Inside, demand is told from usage (`demand`), a sample becomes what each unit showed
+//! (`readings`), contention is labelled (`events`), repeating bursts are tracked (`periodic`), announced events
+//! are kept (`declared`), and an event model speaks for the rest (`features`, `model`). `map` joins them; every
+//! probability is calibrated, scored and trusted by its own past (`calibrate`, `score`, `confidence`). It is pure:
+//! no clock, no I/O, no randomness, so the same samples give the same bytes.
 //!
 //! It does not decide anything: leases and shifts are the planner's.
 #![forbid(unsafe_code)]
 
+mod calibrate;
+mod confidence;
 mod config;
+mod declared;
+mod demand;
+mod drivers;
+mod events;
+mod features;
 mod forecaster;
+mod map;
+mod model;
+mod periodic;
+mod readings;
+mod report;
+mod score;
+mod timeline;
+mod unit;
 
 pub use config::ForecastConfig;
-pub use forecaster::Forecaster;
+pub use features::{FEATURE_NAMES, FEATURES, Features};
+pub use forecaster::{APPS_MAX, Forecaster, UNITS_MAX};
+pub use model::{EventModel, Logistic, WINDOWS};
+pub use report::UnitScore;
+pub use score::{RELIABILITY_BINS, Reliability, ReliabilityBin, WindowScore};

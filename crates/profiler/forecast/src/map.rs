@@ -1,0 +1,384 @@
+//! One unit's entry of the map: several predictors, one honest probability per window.
+//!
+//! What goes on (persistence), what repeats (periodic), what was announced (declared) and what the event model
+//! sees are taken as independent causes: none of them must come for nothing to come. The result is calibrated by
+//! what the same kind of prediction has meant, and made to grow with the window. An entry describes one event: the
+//! one that goes on, else the next one; `onset` and `end` belong together.
+
+use crate::calibrate::Calibration;
+use crate::confidence::{Grounds, confidence};
+use crate::declared::Announced;
+use crate::events::Label;
+use crate::features::Features;
+use crate::model::{EventModel, Logistic, WINDOWS};
+use crate::periodic::Expected;
+use crate::score::Prediction;
+use crate::unit::{Peak, UnitState};
+use tidegate_types::{
+    BootTime, Driver, MapEntry, Moment, PredictionId, Quantiles, Source, Unit, WindowProbability,
+};
+
+/// An event that goes on goes on in the next second, but for the second in which it ends.
+const GOES_ON: f64 = 0.99;
+/// Waiting that has just stopped comes back within a window this often.
+const COMES_BACK: f64 = 0.1;
+/// A predictor that says less than this in every window gives no source.
+const SPEAKS_FROM: f64 = 0.1;
+/// An announced or repeating onset is named from this probability on.
+const ONSET_FROM: f64 = 0.1;
+/// Watched for so long, or after so many events, a unit counts as trained.
+const TRAINED_S: f64 = 3600.0;
+const TRAINED_EVENTS: f64 = 3.0;
+/// How long events last before any was seen.
+const UNSEEN_DURATION_S: Quantiles = Quantiles {
+    q10: 2.0,
+    q50: 10.0,
+    q90: 60.0,
+};
+/// Features are kept with one prediction a minute, for the event model to learn from.
+const FEATURES_EVERY_S: f64 = 60.0;
+
+/// What all units share.
+pub(crate) struct Shared<'a> {
+    pub(crate) windows_s: [u32; WINDOWS],
+    pub(crate) model: &'a Logistic,
+    /// Of repeating bursts, and of everything else.
+    pub(crate) calibrations: &'a [Calibration; 2],
+}
+
+/// The calibration that a prediction's basis belongs to; announced and present events need none.
+pub(crate) fn calibration_of(basis: Source) -> Option<usize> {
+    match basis {
+        Source::Periodic => Some(0),
+        Source::Classifier => Some(1),
+        Source::Declared | Source::Persistence | Source::Reactive => None,
+    }
+}
+
+struct Causes {
+    persistence: f64,
+    periodic: [f64; WINDOWS],
+    declared: [f64; WINDOWS],
+    classifier: [f64; WINDOWS],
+}
+
+impl Causes {
+    fn joined(&self) -> [f64; WINDOWS] {
+        std::array::from_fn(|window| {
+            let none = (1.0 - self.persistence)
+                * (1.0 - self.periodic[window])
+                * (1.0 - self.declared[window])
+                * (1.0 - self.classifier[window]);
+            (1.0 - none).clamp(0.0, 1.0)
+        })
+    }
+
+    /// The predictor that says most, in the shortest window in which any says something.
+    fn basis(&self) -> Source {
+        let mut strongest = Source::Classifier;
+        for window in 0..WINDOWS {
+            let said = [
+                (self.persistence, Source::Persistence),
+                (self.declared[window], Source::Declared),
+                (self.periodic[window], Source::Periodic),
+                (self.classifier[window], Source::Classifier),
+            ];
+            let mut most = 0.0;
+            for (probability, source) in said {
+                if probability > most {
+                    (most, strongest) = (probability, source);
+                }
+            }
+            if most >= SPEAKS_FROM {
+                break;
+            }
+        }
+        strongest
+    }
+}
+
+fn persistence(state: &UnitState) -> f64 {
+    match state.labeller.label() {
+        Label::Ongoing => GOES_ON,
+        Label::Ending => COMES_BACK,
+        Label::Rising => state.labeller.confirmation_rate(),
+        Label::Quiet | Label::Unknown => 0.0,
+    }
+}
+
+fn nested(mut probabilities: [f64; WINDOWS]) -> [f64; WINDOWS] {
+    for window in 1..WINDOWS {
+        probabilities[window] = probabilities[window].max(probabilities[window - 1]);
+    }
+    probabilities
+}
+
+/// The entry of `unit`, and the prediction to score later.
+pub(crate) fn entry(
+    id: PredictionId,
+    unit: &Unit,
+    state: &UnitState,
+    announced: Option<&Announced>,
+    drivers: Vec<Driver>,
+    now: Moment,
+    shared: &Shared,
+) -> (MapEntry, Prediction) {
+    let now_s = now.boot.seconds();
+    let until = |window: usize| now_s + f64::from(shared.windows_s[window]);
+    let features = state.history.features(now_s, now.utc_ms);
+    let causes = Causes {
+        persistence: persistence(state),
+        periodic: std::array::from_fn(|window| {
+            state.periodic.probability(state.quiet_until_s, until(window))
+        }),
+        declared: std::array::from_fn(|window| {
+            announced.map_or(0.0, |announced| announced.probability_until(until(window)))
+        }),
+        classifier: shared.model.probabilities(&features),
+    };
+    let raw = causes.joined();
+    let basis = causes.basis();
+    let forecast = nested(match calibration_of(basis) {
+        Some(kind) => std::array::from_fn(|window| shared.calibrations[kind].apply(window, raw[window])),
+        None => raw,
+    });
+    let base = state.scorer.untreated.map(|score| score.base_rate);
+    let demoted = state.scorer.demoted;
+    let reactive = || nested(base.map(|rate| 1.0 - (1.0 - rate) * (1.0 - causes.persistence)));
+    let shown = if demoted { reactive() } else { forecast };
+    let source = if demoted { Source::Reactive } else { basis };
+    let predictors = predictors(state, &causes, forecast[0], &features);
+    let confidence = confidence(&grounds(state, &predictors, &features));
+    let next = state.periodic.next(state.quiet_until_s).filter(|_| !demoted);
+    let announced = announced.filter(|announced| announced.probability >= ONSET_FROM);
+    let times = times(state, next.as_ref(), announced, now_s);
+    let entry = MapEntry {
+        id,
+        unit: unit.clone(),
+        windows: std::array::from_fn::<_, WINDOWS, _>(|window| WindowProbability {
+            window_s: shared.windows_s[window],
+            probability: shown[window],
+        })
+        .to_vec(),
+        confidence,
+        onset: times.map(|(onset, _)| onset),
+        end: times.map(|(_, end)| end),
+        peak: peak(state, announced),
+        drivers,
+        reason: reason(state, source, next.as_ref(), announced, now_s),
+        source,
+        trained: state.history.watched_s() >= TRAINED_S || state.events >= TRAINED_EVENTS,
+        ongoing_since: state
+            .labeller
+            .open()
+            .map(|open| BootTime::from_seconds(open.begin_s)),
+        demoted,
+    };
+    let quiet = matches!(state.labeller.label(), Label::Quiet);
+    let last_features_s = state.scorer.last_features_s().unwrap_or(f64::NEG_INFINITY);
+    let prediction = Prediction {
+        id,
+        made_s: now_s,
+        shown,
+        forecast,
+        raw,
+        confidence,
+        source,
+        basis,
+        onset_s: entry.onset.filter(|_| quiet).map(|onset| onset.q50),
+        quiet,
+        features: (quiet && now_s - last_features_s >= FEATURES_EVERY_S).then_some(features),
+        spacing_s: state
+            .scorer
+            .last_made_s()
+            .map_or(10.0, |made_s| (now_s - made_s).clamp(0.0, 60.0)),
+    };
+    (entry, prediction)
+}
+
+/// From this share of explained onsets on, a unit's averages say nothing about its next minute.
+const EXPLAINED: f64 = 0.7;
+
+/// What predictors that do not know of each other say of the shortest window.
+fn predictors(state: &UnitState, causes: &Causes, forecast: f64, features: &Features) -> Vec<f64> {
+    if state.periodic.speaks() && state.periodic.explained_share() >= EXPLAINED {
+        return vec![causes.periodic[0].max(causes.persistence), forecast];
+    }
+    let average = state.scorer.untreated[0].base_rate;
+    let recent = f64::from(features.values[4]);
+    let mut said = vec![forecast, average];
+    said.extend(Some(recent).filter(|share| share.is_finite()));
+    said
+}
+
+fn grounds<'a>(state: &UnitState, predictors: &'a [f64], features: &Features) -> Grounds<'a> {
+    let known = features.values.iter().filter(|value| !value.is_nan()).count();
+    Grounds {
+        predictors,
+        events: state.events,
+        hours_watched: state.history.watched_s() / 3600.0,
+        known_inputs: known as f64 / features.values.len() as f64,
+        past: state.scorer.brier(),
+    }
+}
+
+/// A share of the sorted `values`, widened where they are few.
+fn quantile(values: &mut [f64], rank: f64) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let place = rank * (values.len() as f64 - 1.0);
+    let (low, high) = (
+        *values.get(place.floor() as usize)?,
+        *values.get(place.ceil() as usize)?,
+    );
+    let widened = 1.0 + (rank - 0.5) * 0.5 / values.len() as f64;
+    Some((low + (high - low) * place.fract()) * widened)
+}
+
+fn quantiles(values: &mut [f64]) -> Option<Quantiles> {
+    Some(Quantiles {
+        q10: quantile(values, 0.1)?,
+        q50: quantile(values, 0.5)?,
+        q90: quantile(values, 0.9)?,
+    })
+}
+
+fn durations(state: &UnitState, next: Option<&Expected>) -> Quantiles {
+    let of_pattern = next
+        .map(|expected| expected.pattern.durations_s())
+        .filter(|list| list.len() >= 2);
+    let mut values = of_pattern.unwrap_or(&state.durations_s).to_vec();
+    quantiles(&mut values).unwrap_or(UNSEEN_DURATION_S)
+}
+
+/// Onset and end of the event that the entry is about.
+fn times(
+    state: &UnitState,
+    next: Option<&Expected>,
+    announced: Option<&Announced>,
+    now_s: f64,
+) -> Option<(Quantiles, Quantiles)> {
+    if let Some(open) = state.labeller.open() {
+        let onset = Quantiles {
+            q10: open.begin_s,
+            q50: open.begin_s,
+            q90: open.begin_s,
+        };
+        return Some((onset, end_of_ongoing(state, open.begin_s, now_s)));
+    }
+    let repeated = next.map(|expected| {
+        let (onset, lasts) = (expected.slot.onset, durations(state, next));
+        let end = Quantiles {
+            q10: onset.q10 + lasts.q10,
+            q50: onset.q50 + lasts.q50,
+            q90: onset.q90 + lasts.q90,
+        };
+        (onset, end)
+    });
+    let told = announced.map(|announced| (announced.onset, announced.end));
+    match (repeated, told) {
+        (Some(repeated), Some(told)) if repeated.0.q50 < told.0.q50 => Some(repeated),
+        (repeated, told) => told.or(repeated),
+    }
+}
+
+fn end_of_ongoing(state: &UnitState, begin_s: f64, now_s: f64) -> Quantiles {
+    let elapsed_s = now_s - begin_s;
+    let mut longer: Vec<f64> = state
+        .durations_s
+        .iter()
+        .copied()
+        .filter(|lasts_s| *lasts_s > elapsed_s)
+        .collect();
+    let lasts = quantiles(&mut longer).unwrap_or({
+        // Longer than any before: what has lasted long goes on about as long again.
+        Quantiles {
+            q10: elapsed_s * 1.1 + 0.5,
+            q50: elapsed_s * 2.0 + 2.0,
+            q90: elapsed_s * 4.0 + 10.0,
+        }
+    });
+    Quantiles {
+        q10: begin_s + lasts.q10,
+        q50: begin_s + lasts.q50,
+        q90: begin_s + lasts.q90,
+    }
+}
+
+fn peak(state: &UnitState, announced: Option<&Announced>) -> Option<Quantiles> {
+    if let Some(cores) = announced.and_then(|announced| announced.cores) {
+        return Some(Quantiles {
+            q10: cores * 0.8,
+            q50: cores,
+            q90: cores * 1.2,
+        });
+    }
+    let free: Vec<f64> = state
+        .peaks
+        .iter()
+        .filter(|peak| !peak.censored)
+        .map(|peak: &Peak| peak.load)
+        .collect();
+    let mut seen = if free.is_empty() {
+        state.peaks.iter().map(|peak| peak.load).collect()
+    } else {
+        free
+    };
+    quantiles(&mut seen).or_else(|| {
+        let highest = state.history.highest_ratio() * state.capacity?;
+        let load = state.load?;
+        highest.is_finite().then(|| Quantiles {
+            q10: load.min(highest),
+            q50: highest,
+            q90: highest * 1.1,
+        })
+    })
+}
+
+fn reason(
+    state: &UnitState,
+    source: Source,
+    next: Option<&Expected>,
+    announced: Option<&Announced>,
+    now_s: f64,
+) -> String {
+    match (source, next, announced) {
+        (Source::Reactive, ..) => {
+            "its forecasts have been no better than its average: only the present is used".to_owned()
+        }
+        (Source::Persistence, ..) => match state.labeller.open() {
+            Some(open) => format!("contended for {:.0} s", (now_s - open.begin_s).max(0.0)),
+            None => "waiting has begun".to_owned(),
+        },
+        (Source::Declared, _, Some(announced)) => {
+            format!(
+                "announced: {}, in {:.0} s",
+                announced.name,
+                announced.onset.q50 - now_s
+            )
+        }
+        (_, Some(expected), _) => {
+            let pattern = expected.pattern;
+            let skipped = 1.0 - pattern.hit_rate();
+            let missed = match pattern.missed_in_a_row() {
+                0 => String::new(),
+                missed => format!(", {missed} missed just now"),
+            };
+            format!(
+                "a burst every {:.1} s (±{:.1} s, {:.0} % left out{missed}); the next in {:.0} s",
+                pattern.period_s(),
+                pattern.jitter_s(),
+                skipped * 100.0,
+                expected.slot.onset.q50 - now_s
+            )
+        }
+        _ if state.events > 0.0 => format!(
+            "{:.0} events in {:.1} h of watching that no pattern explains",
+            state.events * (1.0 - state.periodic.explained_share()),
+            state.history.watched_s() / 3600.0
+        ),
+        _ => format!(
+            "no event in {:.1} h of watching",
+            state.history.watched_s() / 3600.0
+        ),
+    }
+}

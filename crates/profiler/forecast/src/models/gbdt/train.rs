@@ -1,0 +1,306 @@
+//! Boosting: rounds of trees against a loss.
+
+use super::bins::Matrix;
+use super::grow::{Gradients, grow};
+use super::tree::{Forest, Tree};
+use serde::{Deserialize, Serialize};
+
+/// What a forest is trained for.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Loss {
+    /// Log-loss of a 0/1 target; the forest predicts log-odds.
+    Logistic,
+    /// Squared error; the forest predicts the mean.
+    Squared,
+    /// Pinball loss at a level between 0 and 1; the forest predicts that quantile.
+    Quantile(f32),
+}
+
+/// Settings of training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Parameters {
+    /// Rounds of boosting.
+    pub trees: usize,
+    /// Leaves of a tree.
+    pub max_leaves: usize,
+    /// Step of each tree.
+    pub learning_rate: f32,
+    /// Rows that a leaf must keep.
+    pub min_rows: usize,
+    /// L2 penalty on leaf values.
+    pub ridge: f64,
+    /// A split must gain more than this.
+    pub min_gain: f64,
+    /// Share of features that a tree may use.
+    pub feature_share: f64,
+    /// Share of rows that a tree sees.
+    pub row_share: f64,
+    /// Per feature: 1 rising, -1 falling, 0 free; missing entries are free.
+    pub monotone: Vec<i8>,
+    /// Seed of the sampling.
+    pub seed: u64,
+}
+
+impl Default for Parameters {
+    fn default() -> Self {
+        Self {
+            trees: 120,
+            max_leaves: 24,
+            learning_rate: 0.12,
+            min_rows: 50,
+            ridge: 1e-3,
+            min_gain: 1e-9,
+            feature_share: 0.6,
+            row_share: 0.7,
+            monotone: Vec::new(),
+            seed: 1,
+        }
+    }
+}
+
+/// SplitMix64: a small generator whose stream is the same everywhere (Steele et al., OOPSLA 2014).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// Uniform in [0, 1).
+    fn unit(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
+
+/// Trains a forest on `matrix` and one target per row. `keep_going` is asked before each round, so that a
+/// caller can stop early and keep what there is. An empty matrix gives a forest without trees.
+pub fn train(
+    matrix: &Matrix,
+    targets: &[f32],
+    loss: Loss,
+    parameters: &Parameters,
+    mut keep_going: impl FnMut(usize) -> bool,
+) -> Forest {
+    let rows = matrix.rows().min(targets.len());
+    let mut forest = Forest {
+        width: matrix.width(),
+        base: base_of(&targets[..rows], loss),
+        trees: Vec::new(),
+    };
+    let mut scores = vec![forest.base; rows];
+    let mut random = Random(parameters.seed);
+    for round in 0..parameters.trees {
+        if rows == 0 || !keep_going(round) {
+            break;
+        }
+        let gradients = gradients_of(&scores, targets, loss);
+        let mut sampled = sample(rows, parameters.row_share, &mut random);
+        let mut features = sample(matrix.width(), parameters.feature_share, &mut random);
+        if features.is_empty() {
+            features = (0..matrix.width() as u32).collect();
+        }
+        let features: Vec<usize> = features.into_iter().map(|feature| feature as usize).collect();
+        let (mut tree, ranges) = grow(matrix, &gradients, &mut sampled, &features, parameters);
+        if let Loss::Quantile(level) = loss {
+            renew_leaves(&mut tree, &ranges, &sampled, targets, &scores, level);
+        }
+        for leaf in &mut tree.leaves {
+            *leaf *= parameters.learning_rate;
+        }
+        add(&tree, matrix, &mut scores);
+        forest.trees.push(tree);
+    }
+    forest
+}
+
+fn base_of(targets: &[f32], loss: Loss) -> f32 {
+    let count = targets.len().max(1) as f64;
+    let mean = targets.iter().map(|target| f64::from(*target)).sum::<f64>() / count;
+    match loss {
+        Loss::Logistic => {
+            let share = mean.clamp(1e-6, 1.0 - 1e-6);
+            (share / (1.0 - share)).ln() as f32
+        }
+        Loss::Squared => mean as f32,
+        Loss::Quantile(level) => quantile(&mut targets.to_vec(), level),
+    }
+}
+
+fn quantile(values: &mut [f32], level: f32) -> f32 {
+    if values.is_empty() {
+        return 0.0;
+    }
+    let position = ((values.len() - 1) as f32 * level).round() as usize;
+    *values.select_nth_unstable_by(position, f32::total_cmp).1
+}
+
+fn gradients_of(scores: &[f32], targets: &[f32], loss: Loss) -> Gradients {
+    let pairs = scores.iter().zip(targets);
+    let of = |score: f32, target: f32| match loss {
+        Loss::Logistic => {
+            let probability = 1.0 / (1.0 + (-score).exp());
+            (
+                probability - target,
+                (probability * (1.0 - probability)).max(1e-6),
+            )
+        }
+        Loss::Squared => (score - target, 1.0),
+        Loss::Quantile(level) => (if target > score { -level } else { 1.0 - level }, 1.0),
+    };
+    let (gradient, hessian) = pairs.map(|(score, target)| of(*score, *target)).unzip();
+    Gradients { gradient, hessian }
+}
+
+/// A seeded sample without replacement, in ascending order.
+fn sample(count: usize, share: f64, random: &mut Random) -> Vec<u32> {
+    (0..count as u32)
+        .filter(|_| share >= 1.0 || random.unit() < share)
+        .collect()
+}
+
+/// The pinball loss has no curvature, so a leaf takes the quantile of its residuals, as LightGBM does.
+fn renew_leaves(
+    tree: &mut Tree,
+    ranges: &[std::ops::Range<usize>],
+    rows: &[u32],
+    targets: &[f32],
+    scores: &[f32],
+    level: f32,
+) {
+    for (leaf, range) in tree.leaves.iter_mut().zip(ranges) {
+        let residual = |row: &u32| targets[*row as usize] - scores[*row as usize];
+        let mut residuals: Vec<f32> = rows[range.clone()].iter().map(residual).collect();
+        *leaf = quantile(&mut residuals, level);
+    }
+}
+
+/// Adds one tree to the scores of all rows, by bins' edges.
+fn add(tree: &Tree, matrix: &Matrix, scores: &mut [f32]) {
+    let mut row_values = vec![0.0; matrix.width()];
+    let used: Vec<usize> = {
+        let mut used: Vec<usize> = tree.nodes.iter().map(|node| node.feature as usize).collect();
+        used.sort_unstable();
+        used.dedup();
+        used
+    };
+    for (row, score) in scores.iter_mut().enumerate() {
+        for feature in &used {
+            row_values[*feature] = match matrix.bins[*feature][row] {
+                super::bins::MISSING => f32::NAN,
+                bin => matrix.edges[*feature][bin as usize - 1],
+            };
+        }
+        *score += tree.predict(&row_values);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows of (x, noise, sometimes missing) with P(event) rising in x.
+    fn made(rows: usize) -> (Vec<Vec<f32>>, Vec<f32>) {
+        let mut random = Random(7);
+        let mut columns = vec![Vec::new(), Vec::new()];
+        let mut targets = Vec::new();
+        for _ in 0..rows {
+            let x = random.unit() as f32 * 4.0 - 2.0;
+            let chance = 1.0 / (1.0 + (-3.0 * f64::from(x)).exp());
+            columns[0].push(if random.unit() < 0.05 { f32::NAN } else { x });
+            columns[1].push(random.unit() as f32);
+            targets.push(f32::from(u8::from(random.unit() < chance)));
+        }
+        (columns, targets)
+    }
+
+    fn brier(forest: &Forest, columns: &[Vec<f32>], targets: &[f32]) -> f64 {
+        let rows = targets.iter().enumerate();
+        let errors = rows.map(|(row, target)| {
+            let values: Vec<f32> = columns.iter().map(|column| column[row]).collect();
+            (forest.probability(&values) - f64::from(*target)).powi(2)
+        });
+        errors.sum::<f64>() / targets.len() as f64
+    }
+
+    #[test]
+    fn events_are_learned_and_the_same_seed_gives_the_same_forest() {
+        let (columns, targets) = made(6000);
+        let matrix = Matrix::new(&columns, 64);
+        let parameters = Parameters {
+            trees: 40,
+            monotone: vec![1],
+            ..Parameters::default()
+        };
+        let forest = train(&matrix, &targets, Loss::Logistic, &parameters, |_| true);
+        assert!(forest.is_sound());
+        assert_eq!(
+            forest,
+            train(&matrix, &targets, Loss::Logistic, &parameters, |_| true)
+        );
+        let constant = Forest {
+            trees: Vec::new(),
+            ..forest.clone()
+        };
+        let (fitted, climate) = (
+            brier(&forest, &columns, &targets),
+            brier(&constant, &columns, &targets),
+        );
+        assert!(fitted < 0.5 * climate, "Brier {fitted} against {climate}");
+        let rising: Vec<f64> = (-20..=20)
+            .map(|x| forest.probability(&[x as f32 / 10.0, 0.5]))
+            .collect();
+        assert!(
+            rising.windows(2).all(|pair| pair[0] <= pair[1]),
+            "monotone in the first feature"
+        );
+    }
+
+    #[test]
+    fn quantiles_cover_what_they_promise() {
+        let mut random = Random(3);
+        let x: Vec<f32> = (0..8000).map(|_| random.unit() as f32).collect();
+        let y: Vec<f32> = x
+            .iter()
+            .map(|x| x * 10.0 + random.unit() as f32 * (1.0 + x))
+            .collect();
+        let matrix = Matrix::new(&[x.clone()], 64);
+        for level in [0.1, 0.5, 0.95] {
+            let parameters = Parameters {
+                feature_share: 1.0,
+                ..Parameters::default()
+            };
+            let forest = train(&matrix, &y, Loss::Quantile(level), &parameters, |_| true);
+            let below = x
+                .iter()
+                .zip(&y)
+                .filter(|(x, y)| **y <= forest.predict(&[**x]))
+                .count();
+            let share = below as f32 / y.len() as f32;
+            assert!((share - level).abs() < 0.02, "level {level} covers {share}");
+        }
+    }
+
+    #[test]
+    fn nothing_to_learn_from_is_no_panic() {
+        let forest = train(
+            &Matrix::new(&[], 64),
+            &[],
+            Loss::Logistic,
+            &Parameters::default(),
+            |_| true,
+        );
+        assert_eq!(forest.trees.len(), 0);
+        let constant = Matrix::new(&[vec![1.0; 200]], 64);
+        let forest = train(
+            &constant,
+            &[0.0; 200],
+            Loss::Logistic,
+            &Parameters::default(),
+            |_| true,
+        );
+        assert!(forest.probability(&[1.0]) < 0.01);
+    }
+}

@@ -1,0 +1,193 @@
+//! What is remembered of one unit, and how a reading changes it.
+
+use crate::events::{Change, Label, Labeller, Open, Reading};
+use crate::features::History;
+use crate::periodic::{Explained, Periodic};
+use crate::score::Scorer;
+use crate::timeline::Timeline;
+use serde::{Deserialize, Serialize};
+use tidegate_types::{BootTime, ContentionEvent, Moment, Treatment, Unit};
+
+/// Durations and peaks that are kept.
+const KEPT: usize = 12;
+/// Seconds of the past that windows may still ask for: the longest window and what labels need.
+const PAST_S: f64 = 3700.0;
+
+/// A peak of demand that was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Peak {
+    pub(crate) load: f64,
+    /// Whether demand may have been higher.
+    pub(crate) censored: bool,
+}
+
+/// The state of one unit; some 10 KiB with its open predictions.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct UnitState {
+    pub(crate) labeller: Labeller,
+    pub(crate) periodic: Periodic,
+    pub(crate) timeline: Timeline,
+    pub(crate) history: History,
+    pub(crate) scorer: Scorer,
+    /// Up to here it is known that no event began that is not open.
+    pub(crate) quiet_until_s: f64,
+    /// When it was last in a sample.
+    pub(crate) read_s: f64,
+    /// When its label was last known.
+    pub(crate) known_s: f64,
+    pub(crate) load: Option<f64>,
+    pub(crate) capacity: Option<f64>,
+    pub(crate) durations_s: Vec<f64>,
+    pub(crate) peaks: Vec<Peak>,
+    pub(crate) events: f64,
+    explained: bool,
+}
+
+fn keep<T>(list: &mut Vec<T>, value: T) {
+    if list.len() >= KEPT {
+        list.remove(0);
+    }
+    list.push(value);
+}
+
+impl UnitState {
+    /// Takes in a reading; returns an event that was confirmed or is over.
+    pub(crate) fn observe(
+        &mut self,
+        reading: &Reading,
+        now: Moment,
+        interval_s: f64,
+    ) -> Option<ContentionEvent> {
+        let now_s = now.boot.seconds();
+        let from_s = now_s - interval_s;
+        self.read_s = now_s;
+        self.load = reading.load;
+        self.capacity = reading.capacity;
+        if reading.treated {
+            self.timeline.treated(from_s, now_s);
+        }
+        if reading.level.is_some() {
+            self.known_s = now_s;
+        } else {
+            self.timeline.unknown(from_s, now_s);
+        }
+        let change = self.labeller.step(reading, now_s, interval_s);
+        if reading.treated && self.labeller.label() == Label::Ongoing {
+            self.timeline.treat_ongoing();
+        }
+        let event = change.map(|change| self.take_change(&reading.unit, change));
+        match self.labeller.label() {
+            Label::Quiet | Label::Ongoing | Label::Ending => self.quiet_until_s = now_s,
+            // While waiting rises, an event may have begun; while nothing is known, anything may have.
+            Label::Rising | Label::Unknown => {}
+        }
+        if self.labeller.label() == Label::Unknown {
+            self.quiet_until_s = now_s;
+            self.periodic.skip_to(now_s);
+        } else {
+            self.periodic.advance(now_s);
+        }
+        let ratio = reading
+            .load
+            .zip(reading.capacity.filter(|capacity| *capacity > 0.0));
+        let above = match self.labeller.label() {
+            Label::Unknown => None,
+            Label::Ongoing => Some(!self.explained),
+            _ => Some(false),
+        };
+        self.history.observe(
+            now_s,
+            now.utc_ms,
+            ratio.map(|(load, capacity)| load / capacity),
+            above,
+            interval_s,
+        );
+        event
+    }
+
+    fn take_change(&mut self, unit: &Unit, change: Change) -> ContentionEvent {
+        match change {
+            Change::Began(open) => {
+                self.began(&open);
+                contention(unit, &open, None)
+            }
+            Change::Ended(open, end_s) => {
+                self.ended(&open, end_s);
+                contention(unit, &open, Some(end_s))
+            }
+        }
+    }
+
+    fn began(&mut self, open: &Open) {
+        self.events += 1.0;
+        let explained = self.periodic.onset(open.begin_s);
+        self.explained = explained != Explained::No;
+        match explained {
+            Explained::Yes => {}
+            Explained::No => self.history.onset(),
+            Explained::NewPattern => self.history.explain(self.periodic.explained_share()),
+        }
+        self.timeline.began(open.begin_s, self.explained);
+        if open.treated {
+            self.timeline.treat_ongoing();
+        }
+    }
+
+    fn ended(&mut self, open: &Open, end_s: f64) {
+        let duration_s = (end_s - open.begin_s).max(0.0);
+        self.timeline.ended(end_s, open.treated);
+        self.periodic.ended(open.begin_s, duration_s);
+        keep(&mut self.durations_s, duration_s);
+        keep(
+            &mut self.peaks,
+            Peak {
+                load: open.peak_load,
+                censored: open.censored,
+            },
+        );
+    }
+
+    /// The unit was not in the sample at `now_s`, or nothing is known up to then.
+    pub(crate) fn lost(&mut self, unit: &Unit, now_s: f64) -> Option<ContentionEvent> {
+        self.timeline.unknown(self.known_s.min(now_s), now_s);
+        self.known_s = now_s;
+        self.quiet_until_s = now_s;
+        self.load = None;
+        let change = self.labeller.interrupt();
+        let event = change.map(|change| self.take_change(unit, change));
+        self.periodic.skip_to(now_s);
+        event
+    }
+
+    /// Drops what no open window asks for.
+    pub(crate) fn forget(&mut self, now_s: f64) {
+        self.timeline.forget(now_s - PAST_S);
+    }
+
+    /// Moves every time by `delta_s`, after a reboot.
+    pub(crate) fn shift(&mut self, delta_s: f64) {
+        self.labeller.shift(delta_s);
+        self.periodic.shift(delta_s);
+        self.timeline.shift(delta_s);
+        self.history.shift(delta_s);
+        self.scorer.shift(delta_s);
+        self.quiet_until_s += delta_s;
+        self.read_s += delta_s;
+        self.known_s += delta_s;
+    }
+}
+
+fn contention(unit: &Unit, open: &Open, end_s: Option<f64>) -> ContentionEvent {
+    ContentionEvent {
+        unit: unit.clone(),
+        begin: BootTime::from_seconds(open.begin_s),
+        end: end_s.map(BootTime::from_seconds),
+        treatment: if open.treated {
+            Treatment::Treated
+        } else {
+            Treatment::Untreated
+        },
+        peak_waiting: open.peak_waiting.clamp(0.0, 1.0),
+        apps: open.apps.clone(),
+    }
+}
