@@ -1,0 +1,432 @@
+//! The apps that are being read: one slot each, kept across looks while its groups stay the same.
+
+use crate::clock::Clock;
+use crate::disks::Devices;
+use crate::files::{Buffer, DescriptorBudget, KeptFile};
+use crate::group_reader::{GroupReader, Means};
+use crate::groups::GroupIds;
+use crate::layout::Roots;
+use crate::process_reader::{Members, ProcessReader, Wanted};
+use crate::processes::ProcessTable;
+use crate::roster::{Roster, SHORT_LIVED, Wish};
+use rustix::fd::OwnedFd;
+use std::collections::{BTreeMap, HashMap};
+use tidegate_types::{App, AppName, BootTime, Entity, Event, Field, Row};
+
+/// Limits are read again this often even when nobody was seen to write them, a few apps per look.
+const REFRESH_TICKS: u64 = 60;
+
+/// The same where the folders cannot be watched.
+const UNWATCHED_REFRESH_TICKS: u64 = 5;
+
+/// Quantities of which a parent has what its children leave.
+const ADDITIVE: [Field; 8] = [
+    Field::CpuUsage,
+    Field::Memory,
+    Field::MemoryAnonymous,
+    Field::MemoryFile,
+    Field::Swap,
+    Field::MemoryRefaults,
+    Field::MemoryReclaimed,
+    Field::MemoryOomKills,
+];
+
+/// Additive as well, but of the processes where the groups do not tell them.
+const ADDITIVE_IO: [Field; 2] = [Field::AppRead, Field::AppWrite];
+
+/// Waiting of a whole subtree: it cannot be divided, so a parent of other apps has none of its own.
+const INDIVISIBLE: [Field; 6] = [
+    Field::CpuWaiting,
+    Field::CpuStalled,
+    Field::MemoryWaiting,
+    Field::MemoryStalled,
+    Field::IoWaiting,
+    Field::IoStalled,
+];
+
+const ADDITIVE_DISK: [Field; 4] = [
+    Field::AppDiskRead,
+    Field::AppDiskWrite,
+    Field::AppDiskReadOps,
+    Field::AppDiskWriteOps,
+];
+
+/// One app.
+#[derive(Debug)]
+struct Slot {
+    app: App,
+    ids: GroupIds,
+    group: Option<GroupReader>,
+    members: Members,
+    /// What its processes answer for.
+    wanted: Wanted,
+    processes: f64,
+    row: usize,
+    children: Vec<usize>,
+}
+
+/// What settling needs.
+pub(crate) struct Shared<'collector> {
+    pub(crate) roots: &'collector Roots,
+    pub(crate) proc_folder: Option<&'collector OwnedFd>,
+    pub(crate) descriptors: &'collector DescriptorBudget,
+    /// When the look before was.
+    pub(crate) last: Option<BootTime>,
+}
+
+/// What one look needs.
+pub(crate) struct Look<'collector> {
+    pub(crate) proc_folder: &'collector OwnedFd,
+    pub(crate) descriptors: &'collector DescriptorBudget,
+    pub(crate) ticks: u64,
+    /// Writes to limits may go unseen.
+    pub(crate) unwatched: bool,
+    /// CPU seconds per second of everything on the host.
+    pub(crate) busy_cores: f64,
+}
+
+/// All apps, sorted by name.
+#[derive(Debug, Default)]
+pub(crate) struct Slots {
+    all: Vec<Slot>,
+    /// Parents before their children.
+    parents: Vec<usize>,
+    /// Something was seen while reading that needs the apps settled anew.
+    pub(crate) unsettled: bool,
+}
+
+fn wanted(group: Option<&GroupReader>) -> Wanted {
+    let Some(group) = group else { return Wanted::ALL };
+    Wanted {
+        usage: !group.reads_usage(),
+        memory: !group.reads_memory(),
+        io: !group.reads_io(),
+        run_delay: false,
+    }
+}
+
+impl Slots {
+    pub(crate) fn apps(&self) -> impl Iterator<Item = &App> {
+        self.all.iter().map(|slot| &slot.app)
+    }
+
+    /// Takes over the slots whose groups stay, opens those that are new, and notes the difference.
+    pub(crate) fn settle(
+        &mut self,
+        roster: Roster,
+        shared: &Shared<'_>,
+        buffer: &mut Buffer,
+        events: &mut Vec<Event>,
+    ) {
+        let mut before: BTreeMap<AppName, Slot> = std::mem::take(&mut self.all)
+            .into_iter()
+            .map(|slot| (slot.app.name.clone(), slot))
+            .collect();
+        let mut came = Vec::new();
+        for (name, wish) in roster.wishes {
+            let known = before.remove(&name);
+            let (slot, changed) = Slot::settle(known, wish, shared, buffer);
+            if changed {
+                came.push(Event::AppCame(slot.app.clone()));
+            }
+            self.all.push(slot);
+        }
+        events.extend(before.into_keys().map(Event::AppWent));
+        events.extend(came);
+        self.find_children();
+    }
+
+    fn find_children(&mut self) {
+        let places: HashMap<AppName, usize> = self.apps().map(|app| app.name.clone()).zip(0..).collect();
+        let mut children = vec![Vec::new(); self.all.len()];
+        for (position, app) in self.apps().enumerate() {
+            if let Some(parent) = app.parent.as_ref().and_then(|parent| places.get(parent)) {
+                children[*parent].push(position);
+            }
+        }
+        for (slot, children) in self.all.iter_mut().zip(children) {
+            slot.children = children;
+        }
+        self.parents = (0..self.all.len())
+            .filter(|position| !self.all[*position].children.is_empty())
+            .collect();
+        let slots = &self.all;
+        self.parents.sort_by_key(|position| slots[*position].depth());
+    }
+
+    /// The entities of all rows, in any order.
+    pub(crate) fn add_entities(&self, devices: &Devices, entities: &mut Vec<Entity>) {
+        for slot in &self.all {
+            entities.push(Entity::App(slot.app.name.clone()));
+            let disks = slot.group.iter().flat_map(|group| &group.disks);
+            entities.extend(disks.map(|disk| slot.disk_entity(devices, disk.device)));
+        }
+    }
+
+    /// Tells every slot where its rows are.
+    pub(crate) fn assign_rows(&mut self, devices: &Devices, find: &dyn Fn(&Entity) -> usize) {
+        for slot in &mut self.all {
+            slot.row = find(&Entity::App(slot.app.name.clone()));
+            let Some(mut group) = slot.group.take() else {
+                continue;
+            };
+            for disk in &mut group.disks {
+                disk.row = find(&slot.disk_entity(devices, disk.device));
+            }
+            slot.group = Some(group);
+        }
+    }
+
+    /// Reads all apps into their rows.
+    pub(crate) fn read(
+        &mut self,
+        means: &mut Means<'_>,
+        clock: &mut Clock,
+        look: &Look<'_>,
+        rows: &mut [Row],
+    ) {
+        for position in 0..self.all.len() {
+            let slot = &mut self.all[position];
+            self.unsettled |= slot.refresh(position as u64, means, look);
+            let at = clock().boot;
+            if let Some(group) = &mut slot.group {
+                group.read(means, at, rows, slot.row);
+                self.unsettled |= std::mem::take(&mut group.disks_changed);
+            }
+            if !slot.wanted.nothing() {
+                let row = &mut rows[slot.row];
+                slot.members
+                    .read(look.proc_folder, means.buffer, at, means.online, slot.wanted, row);
+            }
+            rows[slot.row].set(Field::Processes, slot.processes);
+        }
+        self.take_children_off(rows);
+        self.leave_the_rest(look.busy_cores, rows);
+    }
+
+    /// From subtree values to own values, parents first, so that a child's value is still its subtree's.
+    fn take_children_off(&self, rows: &mut [Row]) {
+        for parent in self.parents.iter().map(|position| &self.all[*position]) {
+            let children = || parent.children.iter().map(|child| &self.all[*child]);
+            let mut subtract = |fields: &[Field], told: fn(&Wanted) -> bool| {
+                if !told(&parent.wanted) {
+                    return;
+                }
+                for field in fields {
+                    let slot = field.slot();
+                    let below: f64 = children()
+                        .filter(|child| told(&child.wanted))
+                        .map(|child| rows[child.row].values[slot])
+                        .sum();
+                    let own = rows[parent.row].values[slot] - below;
+                    rows[parent.row].values[slot] = if own < 0.0 { 0.0 } else { own };
+                }
+            };
+            subtract(&ADDITIVE[..1], |wanted| !wanted.usage);
+            subtract(&ADDITIVE[1..], |wanted| !wanted.memory);
+            subtract(&ADDITIVE_IO, |wanted| !wanted.io);
+            for field in INDIVISIBLE {
+                rows[parent.row].set(field, f64::NAN);
+            }
+            for disk in parent.group.iter().flat_map(|group| &group.disks) {
+                let below = children().filter_map(|child| {
+                    child
+                        .group
+                        .as_ref()?
+                        .disks
+                        .iter()
+                        .find(|other| other.device == disk.device)
+                });
+                for field in ADDITIVE_DISK {
+                    let slot = field.slot();
+                    let below: f64 = below
+                        .clone()
+                        .filter_map(|disk| rows.get(disk.row))
+                        .map(|row| row.values[slot])
+                        .sum();
+                    if let Some(row) = rows.get_mut(disk.row) {
+                        let own = row.values[slot] - below;
+                        row.values[slot] = if own < 0.0 { 0.0 } else { own };
+                    }
+                }
+            }
+        }
+    }
+
+    /// The pseudo-app has the CPU time that no app accounts for: the remainder of the root group.
+    fn leave_the_rest(&self, busy_cores: f64, rows: &mut [Row]) {
+        let (mut used, mut pseudo) = (0.0, None);
+        for slot in &self.all {
+            if slot.app.name.as_str() == SHORT_LIVED {
+                pseudo = Some(slot.row);
+                continue;
+            }
+            // An app that was not measured now (it just came) counts with the rest.
+            let usage = rows[slot.row].values[Field::CpuUsage.slot()];
+            used += if usage.is_nan() { 0.0 } else { usage };
+        }
+        if let Some(row) = pseudo {
+            let rest = busy_cores - used;
+            rows[row].set(Field::CpuUsage, if rest < 0.0 { 0.0 } else { rest });
+        }
+    }
+
+    /// The limits of the group at `path` were written.
+    pub(crate) fn limits_touched(&mut self, path: &str) {
+        for group in self.all.iter_mut().filter(|slot| slot.path() == Some(path)) {
+            if let Some(group) = &mut group.group {
+                group.limits_stale = true;
+            }
+        }
+    }
+
+    /// The children of `path` got other controllers, hence other files: they are opened anew.
+    pub(crate) fn controllers_touched(&mut self, path: &str) {
+        for slot in &mut self.all {
+            let is_child = slot
+                .path()
+                .and_then(|own| own.rsplit_once('/'))
+                .is_some_and(|(parent, _)| parent == path);
+            if is_child {
+                slot.group = None;
+                self.unsettled = true;
+            }
+        }
+    }
+
+    /// Takes processes that were found ended out of the table. True when there were any.
+    pub(crate) fn forget_ended(&self, table: &mut ProcessTable) -> bool {
+        let mut any = false;
+        for slot in self.all.iter().filter(|slot| slot.members.lost_some()) {
+            for reader in slot.members.readers.iter().filter(|reader| reader.gone) {
+                any |= table.forget(reader.pid);
+            }
+        }
+        any
+    }
+
+    pub(crate) fn forget(&mut self) {
+        for slot in &mut self.all {
+            slot.members.forget();
+            if let Some(group) = &mut slot.group {
+                group.forget();
+            }
+        }
+    }
+
+    /// The kept files of all apps.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &KeptFile> {
+        self.all.iter().flat_map(|slot| {
+            let group = slot.group.iter().flat_map(GroupReader::files);
+            group.chain(slot.members.readers.iter().flat_map(ProcessReader::files))
+        })
+    }
+
+    /// Apps with a group, and those among them whose groups tell I/O and memory.
+    pub(crate) fn coverage(&self) -> [usize; 3] {
+        let groups = || self.all.iter().filter_map(|slot| slot.group.as_ref());
+        [
+            groups().count(),
+            groups().filter(|group| group.reads_io()).count(),
+            groups().filter(|group| group.reads_memory()).count(),
+        ]
+    }
+}
+
+impl Slot {
+    fn path(&self) -> Option<&str> {
+        let group = self.app.group.as_ref()?;
+        group.paths.first().map(|group| &*group.path)
+    }
+
+    fn depth(&self) -> usize {
+        self.path().map_or(0, |path| path.matches('/').count())
+    }
+
+    fn disk_entity(&self, devices: &Devices, device: usize) -> Entity {
+        Entity::AppDisk(self.app.name.clone(), devices.leaves[device].1.clone())
+    }
+
+    /// The slot that `wish` asks for, and whether the app is new or its groups are.
+    fn settle(known: Option<Self>, mut wish: Wish, shared: &Shared<'_>, buffer: &mut Buffer) -> (Self, bool) {
+        let ids = wish.group.as_ref().map_or([0; 6], |(_, ids)| *ids);
+        let mut changed = true;
+        let (mut group, mut members) = (None, Members::default());
+        if let Some(known) = known {
+            if known.ids == ids && known.app.group == wish.app.group {
+                // The first process may end; what it was is still what the app is.
+                wish.app.executable = known.app.executable.clone().or(wish.app.executable);
+                wish.app.user = known.app.user.clone().or(wish.app.user);
+                changed = known.app != wish.app;
+                group = known.group.filter(|group| !group.dead);
+            }
+            members = known.members;
+        }
+        if let (None, Some((path, _))) = (&group, &wish.group) {
+            group = Some(GroupReader::open(path, shared.roots, shared.descriptors, buffer));
+        }
+        let mut slot = Self {
+            wanted: wanted(group.as_ref()),
+            app: wish.app,
+            ids,
+            group,
+            members,
+            processes: wish.processes.len() as f64,
+            row: 0,
+            children: Vec::new(),
+        };
+        slot.assign(&wish.processes, shared, buffer);
+        (slot, changed)
+    }
+
+    /// Makes the members those of `processes`, keeping the readers of those that stay.
+    fn assign(&mut self, processes: &[(u32, u64)], shared: &Shared<'_>, buffer: &mut Buffer) {
+        let mut before: HashMap<u32, ProcessReader> = std::mem::take(&mut self.members.readers)
+            .into_iter()
+            .map(|reader| (reader.pid, reader))
+            .collect();
+        let Some(folder) = shared.proc_folder.filter(|_| !self.wanted.nothing()) else {
+            return;
+        };
+        let since = self.members.last().or(shared.last);
+        for (pid, start_ticks) in processes {
+            let known = before
+                .remove(pid)
+                .filter(|reader| reader.is(*pid, *start_ticks, self.wanted) && !reader.gone);
+            let reader = known.unwrap_or_else(|| {
+                let mut reader = ProcessReader::open(
+                    *pid,
+                    *start_ticks,
+                    self.wanted,
+                    folder,
+                    shared.descriptors,
+                    buffer,
+                );
+                if let Some(since) = since {
+                    reader.count_from_start(since);
+                }
+                reader
+            });
+            self.members.readers.push(reader);
+        }
+    }
+
+    /// Does the slow work whose turn it is. True when the apps must be settled anew.
+    fn refresh(&mut self, position: u64, means: &mut Means<'_>, look: &Look<'_>) -> bool {
+        let every = if look.unwatched {
+            UNWATCHED_REFRESH_TICKS
+        } else {
+            REFRESH_TICKS
+        };
+        let Some(group) = self
+            .group
+            .as_mut()
+            .filter(|_| look.ticks % every == position % every)
+        else {
+            return false;
+        };
+        group.limits_stale = true;
+        group.look_for_io(means.roots, look.descriptors, means.buffer);
+        self.wanted != wanted(Some(group))
+    }
+}
