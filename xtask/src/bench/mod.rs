@@ -1,0 +1,63 @@
+//! `cargo xtask bench NAME`: the promised numbers of `SPECIFICATION.md`, measured.
+//!
+//! Each bench is a function from its options to a report; this module publishes it and turns broken bounds into the
+//! exit status. Comparisons are paired and their order rotates, so that a noisy host spoils both sides alike. Fixed
+//! times bind benches, never tests.
+
+mod demo;
+mod host;
+mod recompiler;
+pub(crate) mod report;
+pub(crate) mod stats;
+mod telemetry;
+
+use crate::workspace::Workspace;
+use anyhow::Result;
+use clap::Subcommand;
+
+/// Every bench there is.
+pub(crate) const NAMES: [&str; 3] = ["telemetry", "recompiler", "demo"];
+
+/// Options of `cargo xtask bench`.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    bench: Bench,
+    /// The long form; its result is written to `docs/bench/NAME.md`
+    #[arg(long, global = true)]
+    long: bool,
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// What one tick of the collector costs, and whether it allocates
+    Telemetry,
+    /// What slots cost while nothing is switched, and what a variant costs to compile
+    Recompiler(recompiler::RecompilerArguments),
+    /// Acting ahead against rivals at their best
+    Demo(demo::DemoArguments),
+}
+
+/// Runs one bench; true where every bound holds.
+pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
+    let workspace = Workspace::load()?;
+    let (name, title, report) = match &arguments.bench {
+        Bench::Telemetry => ("telemetry", "Cost of one tick", telemetry::run(&workspace)?),
+        Bench::Recompiler(options) => (
+            "recompiler",
+            "Slots and variants",
+            recompiler::run(&workspace, options)?,
+        ),
+        Bench::Demo(options) => (
+            "demo",
+            "Acting ahead",
+            demo::run(&workspace, options, arguments.long)?,
+        ),
+    };
+    let path = report.publish(&workspace, name)?;
+    println!("written: {}", path.display());
+    if arguments.long {
+        println!("written: {}", report.keep(&workspace, name, title)?.display());
+    }
+    Ok(report.holds())
+}

@@ -1,0 +1,239 @@
+//! `make demo`: the main job at work, in under four minutes, unattended.
+//!
+//! Two latency-critical tenants and a batch program share a fixed sum of CPU limits, in groups of their own; crowds
+//! come back to the tenants at different times. The daemon watches from the beginning and may not act. After an
+//! untreated prelude the rivals take turns on the same crowds: no limits, the best static split, the reactive rule.
+//! Then the policy grants what it withheld, and the daemon acts; meanwhile a variant of the batch's hot function is
+//! compiled and tried live. One table at the end, whoever wins. Ctrl-C or a kill at any time: the daemon's guardian
+//! puts every knob back, and the janitor ends the processes and removes the groups.
+
+mod control;
+mod daemon;
+mod groups;
+pub(crate) mod janitor;
+pub(crate) mod measure;
+mod play;
+mod program;
+mod scenario;
+mod stage;
+pub(crate) mod table;
+mod trial;
+
+pub(crate) use control::Arm;
+pub(crate) use daemon::Options;
+pub(crate) use measure::Outcome;
+pub(crate) use play::{Plan, play};
+pub(crate) use program::compile;
+pub(crate) use scenario::{Scenario, Split};
+pub(crate) use stage::Stage;
+
+use crate::workspace::Workspace;
+use anyhow::{Context, Result};
+use control::Witness;
+use daemon::Daemon;
+use measure::measure;
+use play::Script;
+use stage::Record;
+use std::path::PathBuf;
+
+/// Periods of each act; together with the two seconds before the first they stay under four minutes.
+const PRELUDE_PERIODS: usize = 5;
+/// The arms in order, with the periods that each has.
+const ARM_PERIODS: [(&str, usize); 4] = [
+    ("no limits", 2),
+    ("best static split", 2),
+    ("reactive, 100 ms", 2),
+    ("predictive", 3),
+];
+const SEED: u64 = 20;
+
+/// Options of `cargo xtask demo`.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The binary to show; the release build by default
+    #[arg(long)]
+    tidegate: Option<PathBuf>,
+}
+
+/// What was chosen beforehand, on other rounds, by `cargo xtask bench demo`.
+#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Chosen {
+    /// The best static split in cores: the tenants, then the batch.
+    pub(crate) static_cores: [f64; 3],
+    /// Seconds that the reactive rule waits before giving back.
+    pub(crate) hold_s: f64,
+}
+
+impl Chosen {
+    /// As committed.
+    pub(crate) fn load(workspace: &Workspace) -> Result<Self> {
+        let path = workspace.root.join("xtask/demo/chosen.json");
+        let text =
+            std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        serde_json::from_str(&text).with_context(|| format!("{} is not as expected", path.display()))
+    }
+
+    /// The arms that need a choice.
+    pub(crate) fn arms(self) -> (Arm, Arm) {
+        (
+            Arm::Static(Split(self.static_cores)),
+            Arm::Reactive { hold_s: self.hold_s },
+        )
+    }
+}
+
+/// Runs the demo; true where every knob is back and no product was wrong.
+pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
+    let workspace = Workspace::load()?;
+    let tidegate = arguments
+        .tidegate
+        .clone()
+        .unwrap_or_else(|| workspace.target.join("release/tidegate"));
+    let batch = compile(&workspace, &tidegate)?;
+    let options = Options {
+        program: tidegate,
+        sabotage_shift_s: None,
+        recompile: batch.switchable,
+    };
+    let chosen = Chosen::load(&workspace)?;
+    let scenario = Scenario::short();
+    let mut stage = Stage::open(&workspace.target.join("demo"), &batch.path)?;
+    introduce(&scenario, &stage);
+    let shown = show(&mut stage, &scenario, &options, chosen);
+    stage.close()?;
+    println!("All groups are removed, all processes ended.");
+    shown
+}
+
+fn introduce(scenario: &Scenario, stage: &Stage) {
+    println!(
+        "Two tenants and a batch program share {:.1} cores of CPU limits under {} ({:?}).\n\
+         At rest the limits are {}; a crowd of {} s comes to each tenant every {} s (±{} s, one in six does not come)\n\
+         and wants {} cores. Every arm meets the same crowds and may raise a tenant to {} cores, at the batch's cost.\n",
+        scenario.rest.sum(),
+        stage.groups.path("pool"),
+        stage.groups.layout,
+        scenario.rest,
+        scenario.crowd_s,
+        scenario.period_s,
+        scenario.jitter_s,
+        scenario.demand_cores.1,
+        scenario.ceiling_cores,
+    );
+}
+
+/// One arm, played.
+struct Played {
+    name: &'static str,
+    arm: Arm,
+    witness: Witness,
+}
+
+/// All arms in one block, so that the daemon sees one unbroken history.
+fn show(stage: &mut Stage, scenario: &Scenario, options: &Options, chosen: Chosen) -> Result<bool> {
+    stage.set(scenario.rest)?;
+    let script = Script::write(
+        scenario,
+        PRELUDE_PERIODS,
+        &ARM_PERIODS.map(|(_, periods)| periods),
+        SEED,
+    );
+    let daemon = Daemon::start(stage, scenario, options, "daemon")?;
+    let block = stage.begin(scenario, &script.loads)?;
+    println!(
+        "untreated prelude: {:.0} s, the daemon watches",
+        script.prelude.duration_s()
+    );
+    block.wait_until(script.prelude.end_s);
+    let (fixed, reactive) = chosen.arms();
+    let arms = [Arm::Unlimited, fixed, reactive, Arm::Predictive];
+    let mut played = Vec::new();
+    let mut trial = None;
+    for (((name, _), arm), part) in ARM_PERIODS.into_iter().zip(arms).zip(&script.parts) {
+        println!("{name}: {:.0} s", part.span.duration_s());
+        if arm == Arm::Predictive {
+            stage.set(scenario.rest)?;
+            daemon.enforce(stage, scenario)?;
+            trial = options
+                .recompile
+                .then(|| trial::start(stage, &daemon, block.batch_pid()));
+        }
+        let witness = control::drive(stage, scenario, &block, arm, part.span, &part.crowds)?;
+        played.push(Played { name, arm, witness });
+    }
+    let actions = daemon.ask(stage, &["actions"]);
+    let verdict = trial.map(|trial| trial.and_then(trial::end));
+    daemon.stop()?;
+    let restored = limits_are(stage, scenario)?;
+    let record = block.finish()?;
+    tell(scenario, &script, &played, &record);
+    match actions {
+        Ok(actions) => println!(
+            "What the daemon did, with its predictions and their outcomes:\n{}",
+            table::actions(&actions)
+        ),
+        Err(error) => println!("The daemon did not say what it did: {error:#}"),
+    }
+    println!("{}", trial::describe(verdict));
+    println!(
+        "Limits after the daemon's end: {}.",
+        if restored { "as found" } else { "NOT as found" }
+    );
+    Ok(restored && record.wrong == 0)
+}
+
+/// The table, and who won.
+fn tell(scenario: &Scenario, script: &Script, played: &[Played], record: &Record) {
+    let outcomes: Vec<(String, Outcome)> = played
+        .iter()
+        .zip(&script.parts)
+        .map(|(played, part)| {
+            let outcome = measure(
+                scenario,
+                part.span,
+                &part.crowds,
+                record,
+                &played.witness,
+                played.arm.acts(),
+            );
+            (played.name.to_owned(), outcome)
+        })
+        .collect();
+    println!("\n{}", table::arms(&outcomes));
+    conclude(&outcomes);
+    println!(
+        "Products of the batch that differed from the first: {}.\n",
+        record.wrong
+    );
+}
+
+/// Says who won, also where it is not us.
+fn conclude(outcomes: &[(String, Outcome)]) {
+    let p99_ms = |index: usize| {
+        outcomes.get(index).map_or(f64::NAN, |(_, outcome)| {
+            crate::bench::stats::median(&outcome.p99_ms())
+        })
+    };
+    let (reactive_ms, predictive_ms) = (p99_ms(2), p99_ms(3));
+    let ratio = reactive_ms / predictive_ms;
+    if ratio > 1.0 {
+        println!("Acting ahead: the median crowd's p99 is {ratio:.1} times below the reactive rule's.");
+    } else {
+        println!(
+            "Acting ahead did not win here: the median crowd's p99 is {:.1} times the reactive rule's.",
+            1.0 / ratio
+        );
+    }
+}
+
+/// Whether the limits are the resting ones again.
+fn limits_are(stage: &Stage, scenario: &Scenario) -> Result<bool> {
+    let mut same = true;
+    for (group, wanted) in stage::SHARERS.into_iter().zip(scenario.rest.0) {
+        same &= stage
+            .groups
+            .limit(group)?
+            .is_some_and(|found| (found - wanted).abs() < 1e-6);
+    }
+    Ok(same)
+}
