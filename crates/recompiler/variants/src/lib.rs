@@ -2,8 +2,8 @@
 //!
 //! The pieces, in the order in which a wish for variants passes through them: heat says which functions run
 //! on the contended cores; [`compile`] has the worker make an image of a function's blob, unless [`cache`] has
-//! it; [`session`] and [`switchboard`] load it into the process and switch; the trial measures base, placebo
-//! and variant in turn; choice remembers the verdict. the orchestrator connects them.
+//! it; [`session`] and [`switchboard`] load it into the process and switch; [`trial`] measures base, placebo
+//! and variant in turn; [`choice`] remembers the verdict. the orchestrator connects them.
 //!
 //! It knows no LLVM (the worker is another executable), no forecast, and no policy: whoever calls it has decided
 //! that the process may be touched.
@@ -11,6 +11,7 @@
 #![deny(unsafe_code)]
 
 pub mod cache;
+pub mod choice;
 pub mod client;
 pub mod compile;
 pub mod error;
@@ -18,5 +19,6 @@ pub mod processor;
 pub mod program;
 pub mod session;
 pub mod switchboard;
+pub mod trial;
 
 pub use error::VariantsError;

@@ -134,11 +134,11 @@ pub(crate) fn value(output: &str, key: &str) -> u64 {
     let fields = output
         .split_whitespace()
         .filter_map(|field| field.split_once('='));
-    fields
+    let values: Vec<&str> = fields
         .filter(|(name, _)| *name == key)
-        .last()
-        .and_then(|(_, value)| value.parse().ok())
-        .unwrap()
+        .map(|(_, value)| value)
+        .collect();
+    values.last().and_then(|value| value.parse().ok()).unwrap()
 }
 
 /// Reads a file of /proc.

@@ -1,0 +1,238 @@
+//! What was decided for which function, scenario and CPU model, kept across restarts.
+//!
+//! Why so: a trial costs half a minute of switching, and its answer holds as long as the function's blob, the
+//! scenario and the CPU stay what they are. A verdict ages: after [`Choice::LIFETIME_S`] it is tried again, and a
+//! variant that was not kept gets only so many further attempts.
+//!
+//! Not here: the trial. The file is JSON with a version, written beside its place and renamed.
+
+use crate::VariantsError;
+use crate::error::at;
+use crate::trial::Verdict;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use tidegate_format::FunctionHash;
+use tidegate_format::scenario::Scenario;
+
+const VERSION: u32 = 1;
+/// The file stays small enough to be written at once; the oldest verdicts go first.
+const CHOICE_LIMIT: usize = 10_000;
+
+/// A remembered verdict.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Choice {
+    /// The function's name, for people.
+    pub function: String,
+    /// What the trial said.
+    pub verdict: Verdict,
+    /// When, in seconds since the Unix epoch.
+    pub at_utc_s: u64,
+    /// How many trials there were.
+    pub trials: u32,
+}
+
+impl Choice {
+    /// A week: programs' inputs change with the calendar.
+    pub const LIFETIME_S: u64 = 7 * 24 * 3600;
+    /// Trials of a variant that was not kept: with a false-accept rate of about 0.1 %, three stay harmless.
+    pub const RETRY_LIMIT: u32 = 3;
+}
+
+/// What to do about a variant, given what is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Advice {
+    /// Nothing is known, or it is too old.
+    Try,
+    /// It helped.
+    Use,
+    /// It did not.
+    KeepBase,
+}
+
+/// All remembered verdicts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Choices {
+    entries: BTreeMap<String, Choice>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    version: u32,
+    choices: BTreeMap<String, Choice>,
+}
+
+/// The name of a verdict: function hash, scenario, CPU model.
+fn name(hash: FunctionHash, scenario: Scenario, cpu_model: &str) -> String {
+    format!("{hash}/{scenario}/{cpu_model}")
+}
+
+impl Choices {
+    /// Reads the file; none is no verdicts.
+    ///
+    /// # Errors
+    /// [`VariantsError::File`], [`VariantsError::Stored`], [`VariantsError::StoredVersion`].
+    pub fn load(path: &Path) -> Result<Self, VariantsError> {
+        let text = match fs::read(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) => return Err(at(path)(error)),
+        };
+        let damaged = |error: serde_json::Error| VariantsError::Stored {
+            path: path.to_path_buf(),
+            what: error.to_string(),
+        };
+        let value: serde_json::Value = serde_json::from_slice(&text).map_err(damaged)?;
+        let found = value
+            .get("version")
+            .and_then(serde_json::Value::as_u64)
+            .unwrap_or(0) as u32;
+        if found != VERSION {
+            return Err(VariantsError::StoredVersion {
+                path: path.to_path_buf(),
+                found,
+                known: VERSION,
+            });
+        }
+        let stored: Stored = serde_json::from_value(value).map_err(damaged)?;
+        Ok(Self {
+            entries: stored.choices,
+        })
+    }
+
+    /// Writes the file.
+    ///
+    /// # Errors
+    /// [`VariantsError::File`].
+    pub fn save(&self, path: &Path) -> Result<(), VariantsError> {
+        let stored = Stored {
+            version: VERSION,
+            choices: self.entries.clone(),
+        };
+        // Names, numbers and words: nothing that JSON cannot hold, for intervals are finite.
+        let text = serde_json::to_vec_pretty(&stored).unwrap_or_default();
+        let draft = path.with_extension(format!("draft.{}", std::process::id()));
+        fs::write(&draft, text)
+            .and_then(|()| fs::rename(&draft, path))
+            .map_err(at(path))
+    }
+
+    /// What is remembered.
+    pub fn get(&self, hash: FunctionHash, scenario: Scenario, cpu_model: &str) -> Option<&Choice> {
+        self.entries.get(&name(hash, scenario, cpu_model))
+    }
+
+    /// What to do at `now_utc_s`.
+    pub fn advice(&self, hash: FunctionHash, scenario: Scenario, cpu_model: &str, now_utc_s: u64) -> Advice {
+        match self.get(hash, scenario, cpu_model) {
+            None => Advice::Try,
+            Some(choice) if now_utc_s.saturating_sub(choice.at_utc_s) > Choice::LIFETIME_S => Advice::Try,
+            Some(choice) if choice.verdict.kept => Advice::Use,
+            Some(choice) if choice.trials < Choice::RETRY_LIMIT && may_change(choice) => Advice::Try,
+            Some(_) => Advice::KeepBase,
+        }
+    }
+
+    /// Remembers a verdict.
+    pub fn put(
+        &mut self,
+        (hash, scenario, cpu_model): (FunctionHash, Scenario, &str),
+        function: &str,
+        verdict: Verdict,
+        now_utc_s: u64,
+    ) {
+        let name = name(hash, scenario, cpu_model);
+        let trials = self.entries.get(&name).map_or(0, |choice| choice.trials) + 1;
+        let choice = Choice {
+            function: function.to_owned(),
+            verdict,
+            at_utc_s: now_utc_s,
+            trials,
+        };
+        self.entries.insert(name, choice);
+        while self.entries.len() > CHOICE_LIMIT {
+            let oldest = self
+                .entries
+                .iter()
+                .min_by_key(|(_, choice)| choice.at_utc_s)
+                .map(|(name, _)| name.clone());
+            oldest.and_then(|name| self.entries.remove(&name));
+        }
+    }
+}
+
+/// A trial that could not be measured may be measurable another time; a clear answer stays.
+fn may_change(choice: &Choice) -> bool {
+    use crate::trial::Ground;
+    matches!(choice.verdict.ground, Ground::Disturbed | Ground::NotMeasurable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trial::{Gain, Ground};
+
+    const HASH: FunctionHash = FunctionHash([9; 16]);
+
+    fn verdict(ground: Ground) -> Verdict {
+        let gain = Gain {
+            estimate: 0.05,
+            lower: 0.03,
+            upper: 0.07,
+        };
+        let kept = ground == Ground::Helps;
+        Verdict {
+            kept,
+            ground,
+            over_base: gain,
+            over_placebo: gain,
+            blocks: 48,
+            dropped: 0,
+        }
+    }
+
+    fn check(grounds: &[Ground], now_utc_s: u64, expect: Advice) {
+        let mut choices = Choices::default();
+        for ground in grounds {
+            choices.put((HASH, Scenario::Cpu, "zen"), "sum", verdict(*ground), 100);
+        }
+        assert_eq!(choices.advice(HASH, Scenario::Cpu, "zen", now_utc_s), expect);
+        assert_eq!(
+            choices.advice(HASH, Scenario::Memory, "zen", now_utc_s),
+            Advice::Try
+        );
+        assert_eq!(
+            choices.advice(HASH, Scenario::Cpu, "skylake", now_utc_s),
+            Advice::Try
+        );
+    }
+
+    #[test]
+    fn verdicts_hold_for_their_function_scenario_and_cpu_until_they_are_old() {
+        check(&[], 100, Advice::Try);
+        check(&[Ground::Helps], 200, Advice::Use);
+        check(&[Ground::NoGain], 200, Advice::KeepBase);
+        check(&[Ground::Helps], 101 + Choice::LIFETIME_S, Advice::Try);
+        check(&[Ground::Disturbed], 200, Advice::Try);
+        check(&[Ground::Disturbed; 3], 200, Advice::KeepBase);
+    }
+
+    #[test]
+    fn the_file_reads_back_and_refuses_other_versions() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("choices.json");
+        assert_eq!(Choices::load(&path).unwrap(), Choices::default());
+        let mut choices = Choices::default();
+        choices.put((HASH, Scenario::Cpu, "zen"), "sum", verdict(Ground::Helps), 100);
+        choices.save(&path).unwrap();
+        assert_eq!(Choices::load(&path).unwrap(), choices);
+        fs::write(&path, "{\"version\": 7}").unwrap();
+        assert!(matches!(
+            Choices::load(&path),
+            Err(VariantsError::StoredVersion { found: 7, .. })
+        ));
+        fs::write(&path, "{\"version\": 1").unwrap();
+        assert!(matches!(Choices::load(&path), Err(VariantsError::Stored { .. })));
+    }
+}
