@@ -16,9 +16,8 @@ use axum::response::{IntoResponse, Response};
 /// Names of this machine that no other machine can answer for.
 const LOOPBACK_NAMES: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
 
-/// The page may load what is embedded beside it and nothing else. `style-src` needs `unsafe-inline` for the
-/// inline sizes that uPlot sets on its elements; scripts stay strict.
-const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+/// The page may load what is embedded beside it and nothing else; nothing is inline.
+const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
      connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Whether `host` (the value of a `Host` header) is this server's loopback name with this port.

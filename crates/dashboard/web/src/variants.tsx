@@ -1,0 +1,132 @@
+// Variants with their verdicts, and how well each unit is foreseen.
+import type { SkillRow, VariantRow, View } from "./api";
+import { ABSENT, isNumber, percent, windowName } from "./format";
+
+/** Ratios that the picture of intervals spans. */
+const LEAST = 0.8;
+const MOST = 1.3;
+
+const place = (ratio: number): number =>
+  ((Math.min(Math.max(ratio, LEAST), MOST) - LEAST) / (MOST - LEAST)) * 100;
+
+function Interval({ row }: { row: VariantRow }) {
+  if (!isNumber(row.ratio)) return <span class="faint">{ABSENT}</span>;
+  const low = row.ratio_low ?? row.ratio;
+  const high = row.ratio_high ?? row.ratio;
+  const words = `${row.ratio.toFixed(3)} times cheaper than the base, 95 % within ${low.toFixed(3)} to ${high.toFixed(3)}`;
+  return (
+    <svg class="interval" viewBox="0 0 100 16" role="img" aria-label={words} preserveAspectRatio="none">
+      <title>{words}</title>
+      <line class="one" x1={place(1)} x2={place(1)} y1="0" y2="16" />
+      <line class="whisker" x1={place(low)} x2={place(high)} y1="8" y2="8" />
+      <line class="point" x1={place(row.ratio)} x2={place(row.ratio)} y1="3" y2="13" />
+    </svg>
+  );
+}
+
+function verdict(row: VariantRow): [string, string] {
+  if (row.kept === true) return ["kept", "variant kept"];
+  if (row.kept === false) return ["base", "base kept"];
+  return ["open", "to be tried"];
+}
+
+export function Variants({ view }: { view: View }) {
+  if (!view.variants.length) {
+    return (
+      <p class="empty">
+        No function was compiled for a scenario yet. Programs built with <code>tidegate cc</code> can be.
+      </p>
+    );
+  }
+  return (
+    <div class="scroll">
+      <table id="variants">
+        <thead>
+          <tr>
+            <th>Function</th>
+            <th>Scenario</th>
+            <th class="wide">Base ÷ variant</th>
+            <th class="number">Ratio</th>
+            <th>Verdict</th>
+          </tr>
+        </thead>
+        <tbody>
+          {view.variants.map((row) => {
+            const [kind, words] = verdict(row);
+            return (
+              <tr key={row.app + row.function + row.scenario}>
+                <th scope="row">
+                  <code>{row.function}</code>
+                  <div class="faint">{row.app}</div>
+                </th>
+                <td>{row.scenario}</td>
+                <td class="wide"><Interval row={row} /></td>
+                <td class="number">
+                  {isNumber(row.ratio) ? row.ratio.toFixed(2) : ABSENT}
+                  <div class="faint">
+                    {isNumber(row.ratio_low) && isNumber(row.ratio_high)
+                      ? `${row.ratio_low.toFixed(2)}–${row.ratio_high.toFixed(2)}`
+                      : ""}
+                  </div>
+                </td>
+                <td title={row.reason}>
+                  <span class={`tag ${kind}`}>{words}</span>
+                  <div class="faint wide">{row.reason}</div>
+                </td>
+              </tr>
+            );
+          })}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function SkillLine({ row }: { row: SkillRow }) {
+  return (
+    <tr>
+      <th scope="row">
+        <span class="name">{row.unit}</span>
+        <div class="faint">within {windowName(row.window_s)}</div>
+      </th>
+      <td class="number">{isNumber(row.skill) ? (Math.round(row.skill * 100) / 100 + 0).toFixed(2) : ABSENT}</td>
+      <td class="number">{row.hits}</td>
+      <td class="number">{row.misses}</td>
+      <td class="number">{row.false_alarms}</td>
+      <td class="number wide">{isNumber(row.onset_error_s) ? `${row.onset_error_s.toFixed(1)} s` : ABSENT}</td>
+      <td class="number wide">{row.scored}</td>
+      <td class="number wide">{percent(row.set_aside / Math.max(1, row.set_aside + row.scored))}</td>
+      <td>{row.demoted && <span class="tag warn">reactive</span>}</td>
+    </tr>
+  );
+}
+
+export function Skill({ view }: { view: View }) {
+  if (!view.skill.length) {
+    return <p class="empty">No prediction was scored yet: a window has to close first.</p>;
+  }
+  return (
+    <div class="scroll">
+      <table id="skill">
+        <thead>
+          <tr>
+            <th>Unit</th>
+            <th class="number" title="Brier skill score: 1 is perfect, 0 is no better than the unit's own base rate">Skill</th>
+            <th class="number">Hits</th>
+            <th class="number">Misses</th>
+            <th class="number">False</th>
+            <th class="number wide">Onset error</th>
+            <th class="number wide">Scored</th>
+            <th class="number wide" title="Treated or unknown: they judge nothing">Set aside</th>
+            <th><span class="hidden">State</span></th>
+          </tr>
+        </thead>
+        <tbody>
+          {view.skill.map((row) => (
+            <SkillLine key={row.unit + row.window_s} row={row} />
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
