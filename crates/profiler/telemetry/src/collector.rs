@@ -257,7 +257,7 @@ impl Collector {
             changed |= self.sweep(now);
         }
         changed |= self.take_touched();
-        changed |= self.slots.forget_ended(&mut self.table);
+        changed |= self.slots.look_at_ended(&mut self.table, &mut self.buffer);
         changed |= std::mem::take(&mut self.tree.changes.tree);
         let aged = self.schedule.next_roster.is_some_and(|next| next <= now);
         if changed || aged || std::mem::take(&mut self.slots.unsettled) {

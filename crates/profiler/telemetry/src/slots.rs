@@ -294,12 +294,13 @@ impl Slots {
         }
     }
 
-    /// Takes processes that were found ended out of the table. True when there were any.
-    pub(crate) fn forget_ended(&self, table: &mut ProcessTable) -> bool {
+    /// Looks again at processes that were found ended, whose numbers others may have by now. True when the
+    /// table changed.
+    pub(crate) fn look_at_ended(&self, table: &mut ProcessTable, buffer: &mut Buffer) -> bool {
         let mut any = false;
         for slot in self.all.iter().filter(|slot| slot.members.lost_some()) {
             for reader in slot.members.readers.iter().filter(|reader| reader.gone) {
-                any |= table.forget(reader.pid);
+                any |= table.look(reader.pid, buffer);
             }
         }
         any
