@@ -130,7 +130,7 @@ mod write {
                 u16::try_from(name.symbol.len()).map_err(|_| FormatError::Value { field: "symbol" })?;
             writer
                 .u8(name.kind as u8)
-                .u8(0)
+                .u8(name.flags)
                 .u16(length)
                 .raw(name.symbol.as_bytes());
         }

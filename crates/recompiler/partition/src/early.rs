@@ -4,7 +4,7 @@
 //! the blobs are split from a stripped copy of the module.
 
 use crate::llvm;
-use crate::llvm::Value;
+use crate::llvm::{Module, Value};
 use crate::options::Options;
 use crate::select::{self, Verdict};
 use llvm_sys::LLVMLinkage;
@@ -62,7 +62,7 @@ pub struct Symbol {
 }
 
 /// Chooses functions and takes their blobs.
-pub fn plan(module: LLVMModuleRef, level: u32, size_level: u32, options: &Options) -> Plan {
+pub fn plan(module: Module, level: u32, size_level: u32, options: &Options) -> Plan {
     let mut plan = Plan {
         level: level.min(3) as u8,
         size_level: size_level.min(2) as u8,
@@ -70,7 +70,8 @@ pub fn plan(module: LLVMModuleRef, level: u32, size_level: u32, options: &Option
         ..Plan::default()
     };
     plan.file_reasons.extend(select::file_refusal(module));
-    plan.file_reasons.extend((level == 0).then_some(RefusalReason::FileNotOptimised));
+    plan.file_reasons
+        .extend((level == 0).then_some(RefusalReason::FileNotOptimised));
     let refuses = |reason: &RefusalReason| *reason < RefusalReason::LinkTimeOptimisationDropped;
     if plan.file_reasons.iter().any(refuses) {
         return plan;
@@ -88,7 +89,7 @@ pub fn plan(module: LLVMModuleRef, level: u32, size_level: u32, options: &Option
     plan
 }
 
-fn take_blobs(module: LLVMModuleRef, wanted: &[(Value, u32)], plan: &mut Plan) {
+fn take_blobs(module: Module, wanted: &[(Value, u32)], plan: &mut Plan) {
     if wanted.is_empty() {
         return;
     }
@@ -114,22 +115,22 @@ fn take_blobs(module: LLVMModuleRef, wanted: &[(Value, u32)], plan: &mut Plan) {
         }
     }
     if let Some(copy) = copy {
-        llvm!(LLVMDisposeModule(copy));
+        llvm!(LLVMDisposeModule(copy.0));
     }
 }
 
 /// A copy of the module without debug information, where there is any.
-fn stripped_copy(module: LLVMModuleRef) -> Option<LLVMModuleRef> {
+fn stripped_copy(module: Module) -> Option<Module> {
     let version = select::module_flag(module, "Debug Info Version");
     version.filter(|version| *version > 0)?;
-    let copy = llvm!(LLVMCloneModule(module));
-    llvm!(LLVMStripModuleDebugInfo(copy));
+    let copy = Module(llvm!(LLVMCloneModule(module.0)));
+    llvm!(LLVMStripModuleDebugInfo(copy.0));
     Some(copy)
 }
 
 /// The module around `root` as bitcode, and what it refers to. `inlinable` remembers verdicts on callees.
 fn split_off(
-    source: LLVMModuleRef,
+    source: Module,
     root: Value,
     inlinable: &mut HashMap<Value, bool>,
 ) -> Option<(Vec<u8>, Vec<Symbol>)> {
@@ -144,11 +145,11 @@ fn split_off(
     };
     let part = llvm::split(root, &mut decide);
     let result = describe(source, part, &root.name());
-    llvm!(LLVMDisposeModule(part));
+    llvm!(LLVMDisposeModule(part.0));
     result
 }
 
-fn describe(source: LLVMModuleRef, part: LLVMModuleRef, root_name: &str) -> Option<(Vec<u8>, Vec<Symbol>)> {
+fn describe(source: Module, part: Module, root_name: &str) -> Option<(Vec<u8>, Vec<Symbol>)> {
     let root = llvm::global(part, root_name)?;
     // LLVM must not turn a user's own `memset` into a call of memset.
     if root.is_library_function() {
@@ -156,7 +157,7 @@ fn describe(source: LLVMModuleRef, part: LLVMModuleRef, root_name: &str) -> Opti
     }
     let mut message = std::ptr::null_mut();
     let action = LLVMVerifierFailureAction::LLVMReturnStatusAction;
-    let broken = llvm!(LLVMVerifyModule(part, action, &raw mut message)) != 0;
+    let broken = llvm!(LLVMVerifyModule(part.0, action, &raw mut message)) != 0;
     llvm!(LLVMDisposeMessage(message));
     if broken {
         return None;
@@ -170,7 +171,7 @@ fn describe(source: LLVMModuleRef, part: LLVMModuleRef, root_name: &str) -> Opti
         is_outside: llvm::global(source, &value.name()).is_none_or(is_outside),
     });
     let symbols = symbols.collect();
-    let bitcode = llvm::buffer_bytes(llvm!(LLVMWriteBitcodeToMemoryBuffer(part)))?;
+    let bitcode = llvm::buffer_bytes(llvm::Buffer(llvm!(LLVMWriteBitcodeToMemoryBuffer(part.0))))?;
     Some((bitcode, symbols))
 }
 

@@ -8,7 +8,7 @@ mod tables;
 
 use crate::early::{Chosen, Plan};
 use crate::llvm;
-use crate::llvm::Value;
+use crate::llvm::{Module, Value};
 use llvm_sys::core::*;
 use llvm_sys::prelude::*;
 use llvm_sys::{LLVMAtomicOrdering, LLVMInlineAsmDialect, LLVMLinkage, LLVMVisibility};
@@ -32,7 +32,7 @@ pub(crate) struct Switchable<'a> {
 }
 
 /// Lays everything down.
-pub fn emit(module: LLVMModuleRef, plan: &Plan) {
+pub fn emit(module: Module, plan: &Plan) {
     let mut refused = plan.refused.clone();
     let mut switchable = Vec::new();
     for chosen in &plan.chosen {
@@ -62,7 +62,7 @@ pub fn emit(module: LLVMModuleRef, plan: &Plan) {
 }
 
 /// The function's body as it is now; `None` where every call of it was inlined and it is gone.
-fn find_body(module: LLVMModuleRef, chosen: &Chosen) -> Result<Option<Value>, RefusalReason> {
+fn find_body(module: Module, chosen: &Chosen) -> Result<Option<Value>, RefusalReason> {
     let Some(body) = llvm::global(module, &chosen.name).filter(|found| found.is_function()) else {
         return Ok(None);
     };
@@ -78,10 +78,10 @@ fn find_body(module: LLVMModuleRef, chosen: &Chosen) -> Result<Option<Value>, Re
     }
 }
 
-fn add_slot<'a>(module: LLVMModuleRef, chosen: &'a Chosen, body: Value) -> Switchable<'a> {
+fn add_slot(module: Module, chosen: &Chosen, body: Value) -> Switchable<'_> {
     let pointer = pointer_type(module);
     let name = c_name(&format!("{}{BODY_SUFFIX}.slot", chosen.name));
-    let slot = Value(llvm!(LLVMAddGlobal(module, pointer, name.as_ptr())));
+    let slot = Value(llvm!(LLVMAddGlobal(module.0, pointer, name.as_ptr())));
     llvm!(LLVMSetInitializer(slot.0, LLVMConstNull(pointer)));
     slot.set_linkage(LLVMLinkage::LLVMInternalLinkage);
     // Somebody outside of the compiler's sight writes it.
@@ -101,7 +101,7 @@ fn add_slot<'a>(module: LLVMModuleRef, chosen: &'a Chosen, body: Value) -> Switc
 }
 
 /// Makes every direct call of the function a call of what its slot holds.
-fn divert_calls(module: LLVMModuleRef, function: &Switchable<'_>) {
+fn divert_calls(module: Module, function: &Switchable<'_>) {
     let body = function.body;
     let calls: Vec<_> = body
         .users()
@@ -117,8 +117,8 @@ fn divert_calls(module: LLVMModuleRef, function: &Switchable<'_>) {
 }
 
 /// Makes `call` take its target from `slot` right before it, and keeps what only the callee's declaration said.
-pub fn divert_call(module: LLVMModuleRef, call: Value, callee: Value, slot: Value) {
-    let context = llvm!(LLVMGetModuleContext(module));
+pub fn divert_call(module: Module, call: Value, callee: Value, slot: Value) {
+    let context = llvm!(LLVMGetModuleContext(module.0));
     let builder = llvm!(LLVMCreateBuilderInContext(context));
     llvm!(LLVMPositionBuilderBefore(builder, call.0));
     let load = llvm!(LLVMBuildLoad2(
@@ -150,14 +150,14 @@ pub fn divert_call(module: LLVMModuleRef, call: Value, callee: Value, slot: Valu
 
 /// Gives the function's name to a stub that jumps through the slot, where anybody may come by that name or by
 /// its address; the body goes on under another name. Gives what the name stands for afterwards.
-fn add_stub(module: LLVMModuleRef, function: &Switchable<'_>) -> Value {
+fn add_stub(module: Module, function: &Switchable<'_>) -> Value {
     let body = function.body;
     if body.is_local() && body.use_count() == 0 {
         return body;
     }
-    let context = llvm!(LLVMGetModuleContext(module));
+    let context = llvm!(LLVMGetModuleContext(module.0));
     let stub = Value(llvm!(LLVMAddFunction(
-        module,
+        module.0,
         c"".as_ptr(),
         function.chosen.signature
     )));
@@ -244,16 +244,17 @@ fn build_jump(context: LLVMContextRef, stub: Value, slot: Value) {
 }
 
 /// Ties a global's section to the section of `owner`: kept when linking exactly as long as it is.
-pub(crate) fn associate(module: LLVMModuleRef, global: Value, owner: Value) {
-    let context = llvm!(LLVMGetModuleContext(module));
+pub(crate) fn associate(module: Module, global: Value, owner: Value) {
+    let context = llvm!(LLVMGetModuleContext(module.0));
     let kind = llvm!(LLVMGetMDKindIDInContext(context, c"associated".as_ptr(), 10));
     let mut operand = llvm!(LLVMValueAsMetadata(owner.0));
     let node = llvm!(LLVMMDNodeInContext2(context, &raw mut operand, 1));
     llvm!(LLVMGlobalSetMetadata(global.0, kind, node));
 }
 
-pub(crate) fn pointer_type(module: LLVMModuleRef) -> LLVMTypeRef {
-    llvm!(LLVMPointerTypeInContext(LLVMGetModuleContext(module), 0))
+/// The type of pointers.
+pub fn pointer_type(module: Module) -> LLVMTypeRef {
+    llvm!(LLVMPointerTypeInContext(LLVMGetModuleContext(module.0), 0))
 }
 
 /// The name for C; a name with a zero byte (which no assembler takes) becomes empty.

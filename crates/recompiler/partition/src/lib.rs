@@ -13,6 +13,18 @@
 //!
 //! The environment carries what the driver has to say: see [`options`].
 
+#![cfg_attr(
+    not(test),
+    expect(
+        clippy::wildcard_imports,
+        reason = "LLVM's C API is one flat list of names that carry its prefix"
+    )
+)]
+#![allow(
+    clippy::macro_metavars_in_unsafe,
+    reason = "the macro is the one place for the one reason why LLVM is unsafe; an expectation does not see it"
+)]
+
 pub mod early;
 pub mod emit;
 pub mod llvm;
@@ -39,9 +51,7 @@ pub struct PassPluginLibraryInfo {
 const PLUGIN_API_VERSION: u32 = 2;
 
 /// The entry that clang looks up.
-#[expect(unsafe_code, reason = "the name that clang looks up")]
 #[unsafe(no_mangle)]
-#[allow(non_snake_case, reason = "the name that clang looks up")]
 pub extern "C" fn llvmGetPassPluginInfo() -> PassPluginLibraryInfo {
     PassPluginLibraryInfo {
         api_version: PLUGIN_API_VERSION,
@@ -68,9 +78,10 @@ thread_local! {
 /// Called by the shim after inlining.
 #[unsafe(no_mangle)]
 extern "C" fn tidegate_at_early(module: LLVMModuleRef, level: u32, size_level: u32) {
+    let module = llvm::Module(module);
     let plan = early::plan(module, level, size_level, &options::Options::from_environment());
     tunables::fold_defaults(module);
-    PLANS.with_borrow_mut(|plans| plans.insert(module as usize, plan));
+    PLANS.with_borrow_mut(|plans| plans.insert(module.0 as usize, plan));
 }
 
 /// Called by the shim after the last pass over the IR.
@@ -78,6 +89,6 @@ extern "C" fn tidegate_at_early(module: LLVMModuleRef, level: u32, size_level: u
 extern "C" fn tidegate_at_last(module: LLVMModuleRef) {
     let plan = PLANS.with_borrow_mut(|plans| plans.remove(&(module as usize)));
     if let Some(plan) = plan {
-        emit::emit(module, &plan);
+        emit::emit(llvm::Module(module), &plan);
     }
 }

@@ -35,6 +35,18 @@ unsafe extern "C" {
     fn tidegate_shim_decompress(bytes: *const u8, compressed: usize, length: usize) -> LLVMMemoryBufferRef;
 }
 
+/// A module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Module(pub LLVMModuleRef);
+
+/// Bytes that LLVM owns, until [`buffer_bytes`] takes them.
+#[derive(Debug)]
+pub struct Buffer(pub LLVMMemoryBufferRef);
+
+/// Zero-terminated text that LLVM owns; may be null.
+#[derive(Debug, Clone, Copy)]
+pub struct CText(pub *const c_char);
+
 /// A value: function, variable, instruction, constant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Value(pub LLVMValueRef);
@@ -156,7 +168,7 @@ impl Value {
     /// The section that the user asked for, empty for none.
     pub fn section(self) -> String {
         let section = llvm!(LLVMGetSection(self.0));
-        c_text(section)
+        c_text(CText(section))
     }
 
     /// The function's own string attribute, `None` where it is absent.
@@ -285,33 +297,33 @@ impl Value {
 }
 
 /// The functions of a module, in order.
-pub fn functions(module: LLVMModuleRef) -> impl Iterator<Item = Value> {
-    let first = llvm!(LLVMGetFirstFunction(module));
+pub fn functions(module: Module) -> impl Iterator<Item = Value> {
+    let first = llvm!(LLVMGetFirstFunction(module.0));
     chain(first, |function| llvm!(LLVMGetNextFunction(function))).map(Value)
 }
 
 /// The variables of a module, in order.
-pub fn variables(module: LLVMModuleRef) -> impl Iterator<Item = Value> {
-    let first = llvm!(LLVMGetFirstGlobal(module));
+pub fn variables(module: Module) -> impl Iterator<Item = Value> {
+    let first = llvm!(LLVMGetFirstGlobal(module.0));
     chain(first, |variable| llvm!(LLVMGetNextGlobal(variable))).map(Value)
 }
 
 /// The function, variable, alias or ifunc called `name`.
-pub fn global(module: LLVMModuleRef, name: &str) -> Option<Value> {
+pub fn global(module: Module, name: &str) -> Option<Value> {
     let length = name.len();
     let name_text = CString::new(name).ok()?;
-    let function = Value::from_raw(llvm!(LLVMGetNamedFunction(module, name_text.as_ptr())));
-    let variable = || Value::from_raw(llvm!(LLVMGetNamedGlobal(module, name_text.as_ptr())));
+    let function = Value::from_raw(llvm!(LLVMGetNamedFunction(module.0, name_text.as_ptr())));
+    let variable = || Value::from_raw(llvm!(LLVMGetNamedGlobal(module.0, name_text.as_ptr())));
     let alias = || {
         Value::from_raw(llvm!(LLVMGetNamedGlobalAlias(
-            module,
+            module.0,
             name.as_ptr().cast(),
             length
         )))
     };
     let ifunc = || {
         Value::from_raw(llvm!(LLVMGetNamedGlobalIFunc(
-            module,
+            module.0,
             name.as_ptr().cast(),
             length
         )))
@@ -322,32 +334,40 @@ pub fn global(module: LLVMModuleRef, name: &str) -> Option<Value> {
 /// Splits `root` off into a module of its own. `decide` is asked once per global that the new module comes to
 /// refer to, with its distance from the root (0 = referred to by the root): `true` gives it its body or
 /// initialiser (`available_externally`), `false` only its symbol.
-pub fn split(root: Value, decide: &mut dyn FnMut(Value, u32) -> bool) -> LLVMModuleRef {
+pub fn split(root: Value, decide: &mut dyn FnMut(Value, u32) -> bool) -> Module {
     extern "C" fn trampoline(state: *mut c_void, value: LLVMValueRef, depth: u32) -> u32 {
         // SAFETY: `state` is the closure that `split` borrows for the length of the call.
         let decide = unsafe { &mut *state.cast::<&mut dyn FnMut(Value, u32) -> bool>() };
         u32::from(decide(Value(value), depth))
     }
     let mut decide = decide;
-    llvm!(tidegate_shim_split(root.0, trampoline, (&raw mut decide).cast()))
+    Module(llvm!(tidegate_shim_split(
+        root.0,
+        trampoline,
+        (&raw mut decide).cast()
+    )))
 }
 
 /// Compresses with zstd at `level`; `None` where this LLVM has no zstd.
 pub fn compress(bytes: &[u8], level: i32) -> Option<Vec<u8>> {
-    buffer_bytes(llvm!(tidegate_shim_compress(bytes.as_ptr(), bytes.len(), level)))
+    buffer_bytes(Buffer(llvm!(tidegate_shim_compress(
+        bytes.as_ptr(),
+        bytes.len(),
+        level
+    ))))
 }
 
 /// Decompresses one zstd frame to exactly `length` bytes; `None` where it is damaged or of another length.
 pub fn decompress(bytes: &[u8], length: usize) -> Option<Vec<u8>> {
-    buffer_bytes(llvm!(tidegate_shim_decompress(
+    buffer_bytes(Buffer(llvm!(tidegate_shim_decompress(
         bytes.as_ptr(),
         bytes.len(),
         length
-    )))
+    ))))
 }
 
 /// Copies a memory buffer and disposes of it.
-pub fn buffer_bytes(buffer: LLVMMemoryBufferRef) -> Option<Vec<u8>> {
+pub fn buffer_bytes(Buffer(buffer): Buffer) -> Option<Vec<u8>> {
     if buffer.is_null() {
         return None;
     }
@@ -372,7 +392,7 @@ pub fn text(bytes: *const c_char, length: usize) -> String {
 }
 
 /// Zero-terminated text of LLVM's.
-pub fn c_text(bytes: *const c_char) -> String {
+pub fn c_text(CText(bytes): CText) -> String {
     if bytes.is_null() {
         return String::new();
     }

@@ -4,7 +4,7 @@
 //! `tidegate_format::section::RefusalReason`; each has a test.
 
 use crate::llvm;
-use crate::llvm::Value;
+use crate::llvm::{Module, Value};
 use llvm_sys::LLVMOpcode;
 use llvm_sys::core::*;
 use llvm_sys::prelude::*;
@@ -45,7 +45,7 @@ pub enum Verdict {
 }
 
 /// Decides about one function with a body.
-pub fn judge(function: Value, selection: &Selection, resolvers: &HashSet<Value>) -> Verdict {
+pub(crate) fn judge(function: Value, selection: &Selection, resolvers: &HashSet<Value>) -> Verdict {
     let instructions = instruction_count(function);
     let wanted = match &selection.listed {
         Some(names) => names.contains(&function.name()),
@@ -94,9 +94,9 @@ pub fn instruction_count(function: Value) -> u32 {
 
 /// The ifunc resolvers of a module and everything in it that they call, directly or not: they run before
 /// slots are relocated.
-pub fn ifunc_resolvers(module: LLVMModuleRef) -> HashSet<Value> {
+pub fn ifunc_resolvers(module: Module) -> HashSet<Value> {
     let mut reached = HashSet::new();
-    let mut ifunc = Value::from_raw(llvm!(LLVMGetFirstGlobalIFunc(module)));
+    let mut ifunc = Value::from_raw(llvm!(LLVMGetFirstGlobalIFunc(module.0)));
     let mut pending = Vec::new();
     while let Some(current) = ifunc {
         pending.extend(Value::from_raw(llvm!(LLVMGetGlobalIFuncResolver(current.0))));
@@ -115,8 +115,8 @@ pub fn ifunc_resolvers(module: LLVMModuleRef) -> HashSet<Value> {
 }
 
 /// Why a whole file is left as it was, from what its IR tells.
-pub fn file_refusal(module: LLVMModuleRef) -> Option<RefusalReason> {
-    let triple = crate::llvm::c_text(llvm!(LLVMGetTarget(module)));
+pub fn file_refusal(module: Module) -> Option<RefusalReason> {
+    let triple = crate::llvm::c_text(crate::llvm::CText(llvm!(LLVMGetTarget(module.0))));
     if !triple.starts_with("x86_64-") || !triple.contains("linux") || triple.ends_with("x32") {
         return Some(RefusalReason::FileTarget);
     }
@@ -149,12 +149,12 @@ pub fn file_refusal(module: LLVMModuleRef) -> Option<RefusalReason> {
 }
 
 /// The number in the module flag `name`.
-pub fn module_flag(module: LLVMModuleRef, name: &str) -> Option<u64> {
-    let flag = llvm!(LLVMGetModuleFlag(module, name.as_ptr().cast(), name.len()));
+pub fn module_flag(module: Module, name: &str) -> Option<u64> {
+    let flag = llvm!(LLVMGetModuleFlag(module.0, name.as_ptr().cast(), name.len()));
     if flag.is_null() {
         return None;
     }
-    let value = llvm!(LLVMMetadataAsValue(LLVMGetModuleContext(module), flag));
+    let value = llvm!(LLVMMetadataAsValue(LLVMGetModuleContext(module.0), flag));
     let number = Value(value).operands().next()?;
     let constant = !llvm!(LLVMIsAConstantInt(number.0)).is_null();
     constant.then(|| llvm!(LLVMConstIntGetZExtValue(number.0)))

@@ -3,9 +3,8 @@
 //! taken; in a variant the worker puts the scenario's value in.
 
 use crate::llvm;
-use crate::llvm::Value;
+use crate::llvm::{Module, Value};
 use llvm_sys::core::*;
-use llvm_sys::prelude::*;
 
 /// The function that stands for a tunable's value; no such function exists when a program runs.
 pub const READER: &str = "__tidegate_tunable_value";
@@ -18,7 +17,7 @@ const VALUES_FIELD: u32 = 3;
 const NAME_FIELD: u32 = 5;
 
 /// Replaces every use of a tunable by its default.
-pub fn fold_defaults(module: LLVMModuleRef) {
+pub fn fold_defaults(module: Module) {
     fold(module, |tunable| Some(tunable.default));
 }
 
@@ -34,7 +33,7 @@ pub struct Declared {
 }
 
 /// Replaces each use by what `value` says about it; `None` leaves it. Gives the number of uses replaced.
-pub fn fold(module: LLVMModuleRef, value: impl Fn(&Declared) -> Option<i64>) -> usize {
+pub fn fold(module: Module, value: impl Fn(&Declared) -> Option<i64>) -> usize {
     let Some(reader) = llvm::global(module, READER) else {
         return 0;
     };

@@ -7,7 +7,7 @@
 use super::{Switchable, associate, c_name, pointer_type};
 use crate::early::{Plan, Symbol};
 use crate::llvm;
-use crate::llvm::Value;
+use crate::llvm::{Module, Value};
 use llvm_sys::LLVMLinkage;
 use llvm_sys::core::*;
 use llvm_sys::prelude::*;
@@ -40,7 +40,7 @@ struct Anchor {
 
 /// Builds the tables of one module.
 pub(super) struct Tables<'a> {
-    module: LLVMModuleRef,
+    module: Module,
     context: LLVMContextRef,
     plan: &'a Plan,
     cells: HashMap<Value, Value>,
@@ -52,8 +52,8 @@ pub(super) struct Tables<'a> {
 }
 
 impl<'a> Tables<'a> {
-    pub(super) fn new(module: LLVMModuleRef, plan: &'a Plan) -> Self {
-        let context = llvm!(LLVMGetModuleContext(module));
+    pub(super) fn new(module: Module, plan: &'a Plan) -> Self {
+        let context = llvm!(LLVMGetModuleContext(module.0));
         let memory_functions = if plan.chosen.is_empty() {
             Vec::new()
         } else {
@@ -135,7 +135,7 @@ impl<'a> Tables<'a> {
             }
         }
         let mut length = 0;
-        let source = llvm!(LLVMGetSourceFileName(self.module, &raw mut length));
+        let source = llvm!(LLVMGetSourceFileName(self.module.0, &raw mut length));
         let source = llvm::text(source, length);
         let has_code = llvm::functions(self.module).any(|function| !function.is_declaration());
         for reason in file_reasons.iter().filter(|_| has_code) {
@@ -220,13 +220,13 @@ impl<'a> Tables<'a> {
         let name = c_name(&symbol.name);
         if symbol.is_function {
             return Value(llvm!(LLVMAddFunction(
-                self.module,
+                self.module.0,
                 name.as_ptr(),
                 symbol.value_type
             )));
         }
         Value(llvm!(LLVMAddGlobal(
-            self.module,
+            self.module.0,
             symbol.value_type,
             name.as_ptr()
         )))
@@ -257,7 +257,7 @@ impl<'a> Tables<'a> {
             return *cell;
         }
         let cell = Value(llvm!(LLVMAddGlobal(
-            self.module,
+            self.module.0,
             pointer_type(self.module),
             c"tidegate.cell".as_ptr()
         )));
@@ -353,7 +353,7 @@ impl<'a> Tables<'a> {
 
     fn global(&self, section: &str, alignment: u32, content: LLVMTypeRef) -> Value {
         let global = Value(llvm!(LLVMAddGlobal(
-            self.module,
+            self.module.0,
             content,
             c"tidegate.table".as_ptr()
         )));
@@ -397,7 +397,7 @@ fn is_outside(value: Value) -> bool {
 }
 
 /// The memory functions that the base's code may call.
-fn memory_functions(module: LLVMModuleRef) -> Vec<Value> {
+fn memory_functions(module: Module) -> Vec<Value> {
     let used: Vec<String> = llvm::functions(module)
         .filter(|function| function.use_count() > 0)
         .map(Value::name)
@@ -413,8 +413,8 @@ fn memory_functions(module: LLVMModuleRef) -> Vec<Value> {
         .collect()
 }
 
-fn declare_memory_function(module: LLVMModuleRef, symbol: &str) -> Value {
-    let context = llvm!(LLVMGetModuleContext(module));
+fn declare_memory_function(module: Module, symbol: &str) -> Value {
+    let context = llvm!(LLVMGetModuleContext(module.0));
     let (pointer, word, wide) = (
         pointer_type(module),
         llvm!(LLVMInt32TypeInContext(context)),
@@ -424,16 +424,16 @@ fn declare_memory_function(module: LLVMModuleRef, symbol: &str) -> Value {
     let mut parameters = [pointer, second, wide];
     let signature = llvm!(LLVMFunctionType(pointer, parameters.as_mut_ptr(), 3, 0));
     let name = c_name(symbol);
-    Value(llvm!(LLVMAddFunction(module, name.as_ptr(), signature)))
+    Value(llvm!(LLVMAddFunction(module.0, name.as_ptr(), signature)))
 }
 
 /// Appends to one of the two lists of globals that must not be dropped.
-fn add_to_list(module: LLVMModuleRef, list: &std::ffi::CStr, globals: &[Value]) {
+fn add_to_list(module: Module, list: &std::ffi::CStr, globals: &[Value]) {
     if globals.is_empty() {
         return;
     }
     let mut entries: Vec<LLVMValueRef> = Vec::new();
-    if let Some(existing) = Value::from_raw(llvm!(LLVMGetNamedGlobal(module, list.as_ptr()))) {
+    if let Some(existing) = Value::from_raw(llvm!(LLVMGetNamedGlobal(module.0, list.as_ptr()))) {
         entries.extend(
             existing
                 .initializer()
@@ -450,7 +450,7 @@ fn add_to_list(module: LLVMModuleRef, list: &std::ffi::CStr, globals: &[Value]) 
         entries.as_mut_ptr(),
         entries.len() as u64
     ));
-    let global = Value(llvm!(LLVMAddGlobal(module, LLVMTypeOf(array), list.as_ptr())));
+    let global = Value(llvm!(LLVMAddGlobal(module.0, LLVMTypeOf(array), list.as_ptr())));
     global.set_linkage(LLVMLinkage::LLVMAppendingLinkage);
     llvm!(LLVMSetInitializer(global.0, array));
     llvm!(LLVMSetSection(global.0, c"llvm.metadata".as_ptr()));

@@ -1,0 +1,130 @@
+//! What keeps results the same to the bit, before any pass runs.
+//!
+//! * C's `a * b + c` arrives as `llvm.fmuladd`, which may round once or twice as the CPU likes. The base has
+//!   decided: twice where it has no fused instruction, once where it has. The decision is written down, so that
+//!   a newer instruction set cannot change it.
+//! * Functions with flags that allow other results are refused.
+//! * Vectors wider than the base's registers travel in different registers under another instruction set, so
+//!   where one crosses a call, the instruction set stays as it is.
+
+use llvm_sys::LLVMTypeKind;
+use llvm_sys::core::*;
+use llvm_sys::prelude::*;
+use tidegate_format::request::CompileErrorKind;
+use tidegate_partition::llvm;
+use tidegate_partition::llvm::{Module, Value};
+
+/// Width of the vector registers of every x86-64 CPU, in bits.
+const BASELINE_VECTOR_BITS: u64 = 128;
+
+/// Refuses functions whose flags allow other results.
+pub(crate) fn check_flags(module: Module) -> Result<(), CompileErrorKind> {
+    let relaxed = |instruction: Value| {
+        llvm!(LLVMCanValueUseFastMathFlags(instruction.0)) != 0
+            && llvm!(LLVMGetFastMathFlags(instruction.0)) != 0
+    };
+    let found = llvm::functions(module).flat_map(Value::instructions).any(relaxed);
+    if found {
+        Err(CompileErrorKind::FastMath)
+    } else {
+        Ok(())
+    }
+}
+
+/// Writes down how the base rounds: every `llvm.fmuladd` becomes two operations, or one fused.
+pub(crate) fn settle_fused_operations(module: Module, base_is_fused: bool) {
+    let intrinsics: Vec<_> = llvm::functions(module)
+        .filter(|function| function.name().starts_with("llvm.fmuladd."))
+        .collect();
+    for intrinsic in intrinsics {
+        for call in intrinsic
+            .users()
+            .into_iter()
+            .filter(|user| user.is_direct_call_of(intrinsic))
+        {
+            settle(module, call, base_is_fused);
+        }
+    }
+}
+
+fn settle(module: Module, call: Value, fused: bool) {
+    let operands: Vec<_> = call.operands().take(3).collect();
+    let &[first, second, third] = operands.as_slice() else {
+        return;
+    };
+    let context = llvm!(LLVMGetModuleContext(module.0));
+    let builder = llvm!(LLVMCreateBuilderInContext(context));
+    llvm!(LLVMPositionBuilderBefore(builder, call.0));
+    let result = if fused {
+        build_fused(module, builder, [first, second, third])
+    } else {
+        let product = llvm!(LLVMBuildFMul(builder, first.0, second.0, c"".as_ptr()));
+        llvm!(LLVMBuildFAdd(builder, product, third.0, c"".as_ptr()))
+    };
+    llvm!(LLVMDisposeBuilder(builder));
+    llvm!(LLVMReplaceAllUsesWith(call.0, result));
+    llvm!(LLVMInstructionEraseFromParent(call.0));
+}
+
+fn build_fused(module: Module, builder: LLVMBuilderRef, operands: [Value; 3]) -> LLVMValueRef {
+    let mut kind = llvm!(LLVMTypeOf(operands[0].0));
+    let identity = llvm!(LLVMLookupIntrinsicID(c"llvm.fma".as_ptr(), 8));
+    let function = llvm!(LLVMGetIntrinsicDeclaration(module.0, identity, &raw mut kind, 1));
+    let signature = llvm!(LLVMGlobalGetValueType(function));
+    let mut arguments = operands.map(|operand| operand.0);
+    llvm!(LLVMBuildCall2(
+        builder,
+        signature,
+        function,
+        arguments.as_mut_ptr(),
+        3,
+        c"".as_ptr()
+    ))
+}
+
+/// Whether a vector wider than the baseline's registers crosses a call of or from the module's functions.
+pub(crate) fn wide_vector_crosses_call(module: Module) -> bool {
+    llvm::functions(module)
+        .filter(|function| !function.name().starts_with("llvm."))
+        .any(|function| {
+            let calls = function
+                .instructions()
+                .filter(|instruction| instruction.is_call());
+            has_wide_vector(function.value_type()) || calls.into_iter().any(indirect_call_has_wide_vector)
+        })
+}
+
+fn indirect_call_has_wide_vector(call: Value) -> bool {
+    let known = call.called().is_some_and(Value::is_function);
+    !known && has_wide_vector(llvm!(LLVMGetCalledFunctionType(call.0)))
+}
+
+fn has_wide_vector(signature: LLVMTypeRef) -> bool {
+    let count = llvm!(LLVMCountParamTypes(signature)) as usize;
+    let mut types: Vec<LLVMTypeRef> = vec![std::ptr::null_mut(); count];
+    llvm!(LLVMGetParamTypes(signature, types.as_mut_ptr()));
+    types.push(llvm!(LLVMGetReturnType(signature)));
+    types.into_iter().any(is_wide_vector)
+}
+
+fn is_wide_vector(kind: LLVMTypeRef) -> bool {
+    match llvm!(LLVMGetTypeKind(kind)) {
+        LLVMTypeKind::LLVMVectorTypeKind => {}
+        LLVMTypeKind::LLVMStructTypeKind => {
+            let fields = 0..llvm!(LLVMCountStructElementTypes(kind));
+            return fields
+                .into_iter()
+                .any(|index| is_wide_vector(llvm!(LLVMStructGetTypeAtIndex(kind, index))));
+        }
+        LLVMTypeKind::LLVMArrayTypeKind => return is_wide_vector(llvm!(LLVMGetElementType(kind))),
+        _ => return false,
+    }
+    let element = llvm!(LLVMGetElementType(kind));
+    let bits = match llvm!(LLVMGetTypeKind(element)) {
+        LLVMTypeKind::LLVMIntegerTypeKind => u64::from(llvm!(LLVMGetIntTypeWidth(element))),
+        LLVMTypeKind::LLVMHalfTypeKind | LLVMTypeKind::LLVMBFloatTypeKind => 16,
+        LLVMTypeKind::LLVMFloatTypeKind => 32,
+        _ => 64,
+    };
+    u64::from(llvm!(LLVMGetVectorSize(kind))) * bits > BASELINE_VECTOR_BITS
+}

@@ -1,0 +1,90 @@
+//! Floating point to the bit, under another instruction set.
+
+use crate::harness::{build, run_worker};
+use tidegate_format::image::{CpuFeatures, Image};
+use tidegate_format::scenario::Scenario;
+
+/// Prints the bits of results over values with zeros of both signs, denormals, infinities and a wide range.
+const FLOATS: &str = r#"
+#include "loader.h"
+#include <math.h>
+__attribute__((noinline)) void kernel(double *restrict out, const double *a, const double *b, const double *c, long n) {
+  for (long i = 0; i < n; i++) out[i] = a[i] * b[i] + c[i];
+}
+__attribute__((noinline)) float sum(const float *a, long n) {
+  float total = -0.0f;
+  for (long i = 0; i < n; i++) total = total * 0.75f + a[i] * 1.1f - a[n - 1 - i] / 3.3f;
+  return total;
+}
+static double special[] = {0.0, -0.0, 5e-324, -5e-324, 1e-310, 1e308, -1e308, INFINITY, -INFINITY, 1.0, -1.5, 0.1};
+static double value(unsigned long *seed) {
+  *seed = *seed * 6364136223846793005UL + 1442695040888963407UL;
+  unsigned long r = *seed >> 33;
+  if (r % 5 == 0) return special[r / 5 % 12];
+  return ldexp((double)(r & 0xffff) - 32768.0, (int)(r % 80) - 40);
+}
+int main(int count, char **arguments) {
+  for (int i = 1; i < count; i++) load_variant(arguments[i]);
+  static double a[1003], b[1003], c[1003], out[1003];
+  static float f[1003];
+  unsigned long seed = 1, hash = 0;
+  for (int round = 0; round < 50; round++) {
+    for (int i = 0; i < 1003; i++) { a[i] = value(&seed); b[i] = value(&seed); c[i] = value(&seed); f[i] = (float)(i % 7 ? a[i] : 0.1); }
+    kernel(out, a, b, c, 1003);
+    for (int i = 0; i < 1003; i++) {
+      unsigned long bits;
+      memcpy(&bits, &out[i], 8);
+      if (out[i] != out[i]) bits = 1;
+      hash = hash * 31 + bits;
+    }
+    float total = sum(f, 1003);
+    unsigned bits;
+    memcpy(&bits, &total, 4);
+    hash = hash * 31 + (total != total ? 1 : bits);
+  }
+  printf("%lx\n", hash);
+}
+"#;
+
+#[test]
+fn a_newer_instruction_set_changes_no_bit() {
+    if crate::harness::host_features() == CpuFeatures::BASELINE {
+        eprintln!("SKIP a_newer_instruction_set_changes_no_bit: this CPU has no x86-64-v3");
+        return;
+    }
+    // -ffp-contract=on is clang's default for C: products and sums arrive as llvm.fmuladd.
+    for flags in [
+        vec!["-lm"],
+        vec!["-lm", "-march=x86-64-v3"],
+        vec!["-lm", "-ffp-contract=off"],
+    ] {
+        let program = build(FLOATS, &["kernel", "sum"], &flags);
+        let base = program.run(&[]);
+        for scenario in [
+            Scenario::Cpu,
+            Scenario::Memory,
+            Scenario::Neighbour,
+            Scenario::Placebo,
+        ] {
+            let paths =
+                ["kernel", "sum"].map(|name| program.write_variant(name, &program.image(name, scenario)));
+            let paths: Vec<_> = paths.iter().map(AsRef::as_ref).collect();
+            assert_eq!(program.run(&paths), base, "{flags:?} {scenario}");
+        }
+    }
+}
+
+#[test]
+fn a_wide_vector_in_a_signature_keeps_the_instruction_set() {
+    let source = r"
+typedef float v8 __attribute__((vector_size(32)));
+__attribute__((noinline)) v8 wide(v8 a, const v8 *p, long n) {
+  for (long i = 0; i < n; i++) a = a * p[i] + p[n - 1 - i];
+  return a;
+}
+int main(void) { return 0; }
+";
+    let program = build(source, &["wide"], &["-Wno-psabi"]);
+    let image = run_worker(&program.request("wide", Scenario::Cpu)).0.unwrap();
+    assert_eq!(Image::read(&image).unwrap().cpu_features, CpuFeatures::BASELINE);
+}

@@ -1,0 +1,9 @@
+//! From C source to a variant that runs: compile with the driver, recompile with the worker, load with a small
+//! loader in C that does exactly what the image's page says, and compare results.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
+mod exactness;
+mod harness;
+mod refusals;
+mod round_trip;

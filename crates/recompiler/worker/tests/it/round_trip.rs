@@ -1,0 +1,161 @@
+//! A variant computes what its base computes, and is really entered.
+
+use crate::harness::build;
+use std::path::Path;
+use tidegate_format::image::{CpuFeatures, Image, RelocationKind};
+use tidegate_format::scenario::Scenario;
+
+/// Statics, constants, a switch table, imports near and far, recursion, a callee with a slot, address-taken
+/// functions, memory functions.
+const MIXED: &str = r#"
+#include "loader.h"
+static const int table[16] = {3,1,4,1,5,9,2,6,5,3,5,8,9,7,9,3};
+static long counter;
+long shared = 7;
+long (*hook)(long) = 0;
+__attribute__((noinline)) static long helper(long x) { counter += x; return x * 3 + table[x & 15]; }
+__attribute__((noinline)) long inner(const unsigned char *p, long n, long seed) {
+  long sum = seed;
+  for (long i = 0; i < n; i++) {
+    switch (p[i] & 7) {
+      case 0: sum += helper(i); break;
+      case 1: sum ^= p[i] << 3; break;
+      case 2: sum -= i; break;
+      case 3: sum *= 31; break;
+      case 4: sum += table[i & 15]; break;
+      case 5: sum ^= sum >> 7; break;
+      case 6: sum += shared++; break;
+      default: sum += p[i];
+    }
+  }
+  return sum;
+}
+__attribute__((noinline)) long outer(unsigned char *buffer, long n, int rounds) {
+  long total = 0;
+  hook = helper;
+  for (int r = 0; r < rounds; r++) {
+    memset(buffer, r, n / 2);
+    for (long i = 0; i < n; i++) buffer[i] = (unsigned char)(buffer[i] * 17 + i + r);
+    total += inner(buffer, n, total);
+    if (total % 5 == 1) total += strlen((char *)buffer) + (getenv("HOME") != 0);
+    if (total % 7 == 3 && n > 64) total += outer(buffer, n / 2, 1);
+    memmove(buffer + 1, buffer, n - 1);
+  }
+  return total + (hook == helper);
+}
+int main(int count, char **arguments) {
+  unsigned char *buffer = calloc(1, 4097);
+  long (*pointer)(unsigned char *, long, int) = outer;
+  for (int round = 0; round < 2; round++) {
+    memset(buffer, 0, 4097);
+    shared = counter = 0;
+    long total = pointer(buffer, 4096, 100);
+    printf("%ld %ld %ld %d\n", total, counter, shared, pointer == outer);
+    for (int i = 1; i < count; i++) load_variant(arguments[i]);
+  }
+}
+"#;
+
+#[test]
+fn a_variant_computes_what_its_base_computes() {
+    let program = build(MIXED, &["inner", "outer", "helper"], &[]);
+    let base = program.run(&[]);
+    for scenario in [
+        Scenario::Placebo,
+        Scenario::Cpu,
+        Scenario::Memory,
+        Scenario::Neighbour,
+    ] {
+        let paths = ["inner", "outer", "helper"]
+            .map(|name| program.write_variant(name, &program.image(name, scenario)));
+        let paths: Vec<_> = paths.iter().map(AsRef::as_ref).collect();
+        assert_eq!(program.run(&paths), base, "{scenario}");
+    }
+}
+
+#[test]
+fn position_dependent_and_static_programs_switch_too() {
+    for flags in [
+        ["-no-pie", "-fno-pie"],
+        ["-static", "-g"],
+        ["-static-pie", "-fPIE"],
+        ["-fPIC", "-fuse-ld=lld"],
+    ] {
+        let program = build(MIXED, &["inner", "outer", "helper"], &flags);
+        let base = program.run(&[]);
+        let paths = ["inner", "outer", "helper"]
+            .map(|name| program.write_variant(name, &program.image(name, Scenario::Cpu)));
+        let paths: Vec<&Path> = paths.iter().map(AsRef::as_ref).collect();
+        assert_eq!(program.run(&paths), base, "{flags:?}");
+    }
+}
+
+#[test]
+fn an_image_says_what_it_needs() {
+    let program = build(MIXED, &["outer"], &[]);
+    let bytes = program.image("outer", Scenario::Cpu);
+    let image = Image::read(&bytes).unwrap();
+    assert_eq!((image.name, image.scenario), ("outer", Scenario::Cpu));
+    assert!(
+        image.cpu_features == crate::harness::host_features() || image.cpu_features == CpuFeatures::BASELINE
+    );
+    assert!(
+        image
+            .relocations()
+            .any(|one| one.kind == RelocationKind::Absolute64)
+    );
+    assert!(
+        image
+            .relocations()
+            .any(|one| one.kind == RelocationKind::CallThroughCell)
+    );
+    assert!(image.eh_frame_bytes().ends_with(&[0; 4]));
+    let placebo = program.image("outer", Scenario::Placebo);
+    assert_eq!(Image::read(&placebo).unwrap().cpu_features, CpuFeatures::BASELINE);
+    assert_eq!(
+        program.image("outer", Scenario::Placebo),
+        placebo,
+        "the same request gives the same bytes"
+    );
+}
+
+const TUNABLE: &str = r#"
+#include "loader.h"
+#include <tidegate.h>
+TIDEGATE_TUNABLE(batch, 64, TIDEGATE_IN(memory, 16), TIDEGATE_IN(disk, 8));
+__attribute__((noinline)) long batches(long rows) {
+  long count = 0;
+  for (long row = 0; row < rows; row += batch()) { count++; TIDEGATE_WORK(1); }
+  return count * 1000 + batch();
+}
+int main(int count, char **arguments) {
+  if (count > 1) load_variant(arguments[1]);
+  long (*volatile pointer)(long) = batches;
+  long result = pointer(1024);
+  printf("%ld %llu\n", result, tidegate_work_total);
+}
+"#;
+
+#[test]
+fn a_tunable_is_the_scenario_s_constant_in_a_variant() {
+    let program = build(TUNABLE, &["batches"], &[]);
+    let check = |scenario: Scenario, expect: &str| {
+        let path = program.write_variant("batches", &program.image("batches", scenario));
+        assert_eq!(program.run(&[&path]), expect, "{scenario}");
+    };
+    assert_eq!(program.run(&[]), "16064 16\n");
+    check(Scenario::Memory, "64016 64\n");
+    check(Scenario::Disk, "128008 128\n");
+    check(Scenario::Cpu, "16064 16\n");
+    let declared = &program.inspection.tunables[0];
+    assert_eq!((declared.name.as_str(), declared.default), ("batch", 64));
+    assert_eq!(
+        declared.values,
+        [("memory".to_owned(), 16), ("disk".to_owned(), 8)]
+    );
+    let mut request = program.request("batches", Scenario::Network);
+    request.tunables = vec![("batch".to_owned(), 128)];
+    let image = crate::harness::run_worker(&request).0.unwrap();
+    let path = program.write_variant("batches", &image);
+    assert_eq!(program.run(&[&path]), "8128 8\n");
+}
