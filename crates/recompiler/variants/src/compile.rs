@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, setpriority_process, waitid};
 use std::fs;
 use std::io::{self, Read, Write};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -39,7 +39,7 @@ pub struct Worker {
     time_limit: Duration,
 }
 
-/// Whose rights the worker runs with: the target's user and group, or (`None`) the caller's.
+/// Whose rights the worker runs with, where the caller is root: the target's user and group. `None` = the caller's.
 pub type RunAs = Option<(u32, u32)>;
 
 /// What to compile.
@@ -87,7 +87,12 @@ impl Worker {
             .stdin(Stdio::null())
             .output()
             .map_err(failed)?;
-        let version = String::from_utf8_lossy(&version.stdout).trim().to_owned();
+        let version = if version.status.success() {
+            version.stdout
+        } else {
+            Vec::new()
+        };
+        let version = String::from_utf8_lossy(&version).trim().to_owned();
         let identity = format!("{} {version}", blake3::hash(&bytes).to_hex());
         Ok(Self {
             path: path.to_path_buf(),
@@ -238,8 +243,10 @@ impl Worker {
             .stderr(Stdio::piped())
             .env_clear()
             .current_dir("/");
-        if let Some((user, group)) = run_as {
-            command.uid(user).gid(group);
+        // The worker changes its user by itself once LLVM is loaded, so it may lie where only root can look. For
+        // root's programs it becomes nobody.
+        if let Some((user, group)) = run_as.filter(|(user, _)| *user != 0) {
+            command.arg("--user").arg(format!("{user}:{group}"));
         }
         let mut child = command.spawn().map_err(failed)?;
         let pid = Pid::from_child(&child);

@@ -216,12 +216,13 @@ impl Trial {
 
     /// The control with fewer valid blocks, or either by the coin; then ABBA or BAAB by the coin.
     fn plan_block(&mut self) {
-        self.control = match self.over_base.len().cmp(&self.over_placebo.len()) {
-            std::cmp::Ordering::Less => Arm::Base,
-            std::cmp::Ordering::Greater => Arm::Placebo,
-            std::cmp::Ordering::Equal if self.coin.flip() => Arm::Base,
-            std::cmp::Ordering::Equal => Arm::Placebo,
+        let (base, placebo) = (self.over_base.len(), self.over_placebo.len());
+        let takes_base = if base == placebo {
+            self.coin.flip()
+        } else {
+            base < placebo
         };
+        self.control = if takes_base { Arm::Base } else { Arm::Placebo };
         let (outer, inner) = if self.coin.flip() {
             (self.control, Arm::Variant)
         } else {

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use tidegate_format::FunctionHash;
 use tidegate_format::image::{CpuFeatures, ImageParts, Relocation, RelocationKind, RelocationTarget};
 use tidegate_format::scenario::Scenario;
+use tidegate_variants::compile::Worker;
 use tidegate_variants::processor::Processor;
 use tidegate_variants::switchboard::{Options, Server};
 
@@ -58,11 +59,15 @@ impl Bench {
     }
 
     pub(crate) fn serve(&self) -> Server {
+        self.serve_with(None)
+    }
+
+    pub(crate) fn serve_with(&self, worker: Option<Worker>) -> Server {
         Server::start(Options {
             socket_path: self.socket(),
             cache_folder: self.folder.path().join("cache"),
             cache_limit_bytes: 1 << 20,
-            worker: None,
+            worker,
             processor: Processor::of_this_host().unwrap(),
         })
         .unwrap()
@@ -100,6 +105,13 @@ pub(crate) fn output_of(child: Child) -> String {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{:?}: {text}", output.status);
     text
+}
+
+/// Has the program end by itself, and gives what it said.
+pub(crate) fn stop(child: Child) -> String {
+    let process = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
+    output_of(child)
 }
 
 /// `calls++; return 3 * x`, written by hand; `result` replaces the 3.
@@ -144,4 +156,58 @@ pub(crate) fn value(output: &str, key: &str) -> u64 {
 /// Reads a file of /proc.
 pub(crate) fn proc_text(process: u32, name: &str) -> String {
     fs::read_to_string(format!("/proc/{process}/{name}")).unwrap_or_default()
+}
+
+/// The parts of tidegate that the tests of real variants need, where they were built beside the tests.
+pub(crate) struct Tools {
+    pub(crate) compiler: PathBuf,
+    pub(crate) worker: PathBuf,
+}
+
+impl Tools {
+    /// Beside the test binary's folder; `None` (and a skip) where they are not built: they need LLVM.
+    pub(crate) fn find(test: &str) -> Option<Self> {
+        let folder = archive().with_file_name("");
+        let tools = Self {
+            compiler: folder.join("tidegate-cc"),
+            worker: folder.join("tidegate-worker"),
+        };
+        let plugin = folder.join("libtidegate_partition.so");
+        let missing = [&tools.compiler, &tools.worker, &plugin]
+            .into_iter()
+            .find(|path| !path.is_file());
+        if let Some(path) = missing {
+            skip(
+                test,
+                &format!("{} is not built", path.file_name().unwrap().display()),
+            );
+            return None;
+        }
+        Some(tools)
+    }
+
+    /// Builds C sources with the compiler driver; `selected` names the functions that get slots, else by size.
+    pub(crate) fn build(
+        &self,
+        sources: &[PathBuf],
+        flags: &[&str],
+        selected: &[&str],
+        folder: &Path,
+    ) -> PathBuf {
+        let program = folder.join("app");
+        let mut command = Command::new(&self.compiler);
+        command.arg("-o").arg(&program).args(flags).args(sources);
+        if !selected.is_empty() {
+            let list = folder.join("functions");
+            fs::write(&list, selected.join("\n")).unwrap();
+            command.env("TIDEGATE_FUNCTIONS", list);
+        }
+        let output = command.output().unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        program
+    }
 }
