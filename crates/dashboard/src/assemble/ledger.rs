@@ -1,7 +1,7 @@
 //! Leases from their first mention to their outcome.
 
 use super::push_bounded;
-use crate::view::{LeaseRow, LeaseState, MapView, PredictionRow, Setting};
+use crate::view::{LeaseRow, LeaseState, MapView, PredictionRow};
 use std::collections::{BTreeMap, VecDeque};
 use tidegate_types::{Moment, Outcome, Plan, WriteResult};
 
@@ -69,21 +69,8 @@ impl Ledger {
 
     /// Takes over the result of a write.
     pub(super) fn written(&mut self, result: &WriteResult, now: Moment) {
-        let Some(row) = self.find(result.lease.0) else {
-            return;
-        };
-        let at_utc_ms = now.utc_ms_of(result.at);
-        if let Some(found) = &result.found {
-            row.found = Some(Setting::from(found));
-        }
-        match &result.outcome {
-            Ok(_) if result.restored => row.outcome.restored_utc_ms = Some(at_utc_ms),
-            Ok(value) => {
-                row.outcome.written_utc_ms = Some(at_utc_ms);
-                row.outcome.read_back = Some(Setting::from(value));
-                row.outcome.failure = None;
-            }
-            Err(failure) => row.outcome.failure = Some(crate::view::failure_words(failure)),
+        if let Some(row) = self.find(result.lease.0) {
+            row.written(result, now);
         }
     }
 

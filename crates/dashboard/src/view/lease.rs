@@ -5,7 +5,7 @@ use crate::words::{KnobWord, SourceWord, TreatmentWord, TriggerWord};
 use serde::{Deserialize, Serialize};
 use tidegate_types::{
     Advice, Knob, KnobValue, Lease, Moment, Outcome, Plan, Recompile, Shift, ShiftTarget, Source, Treatment,
-    Trigger, WriteFailure,
+    Trigger, WriteFailure, WriteResult,
 };
 use utoipa::ToSchema;
 
@@ -155,7 +155,7 @@ impl LeaseOutcome {
 }
 
 /// In words, why a write did not take.
-pub(crate) fn failure_words(failure: &WriteFailure) -> String {
+fn failure_words(failure: &WriteFailure) -> String {
     match failure {
         WriteFailure::GroupGone => "the group is gone or another one is under its path".to_owned(),
         WriteFailure::Foreign => "someone else wrote the knob; it is theirs now".to_owned(),
@@ -223,6 +223,25 @@ impl LeaseRow {
             rule: lease.cause.rule.clone(),
             prediction: lease.cause.prediction.map(|id| PredictionRow::unknown(id.0)),
             outcome: LeaseOutcome::default(),
+        }
+    }
+}
+
+impl LeaseRow {
+    /// Takes over the result of a write, by the clocks of `now`.
+    pub fn written(&mut self, result: &WriteResult, now: Moment) {
+        let at_utc_ms = now.utc_ms_of(result.at);
+        if let Some(found) = &result.found {
+            self.found = Some(Setting::from(found));
+        }
+        match &result.outcome {
+            Ok(_) if result.restored => self.outcome.restored_utc_ms = Some(at_utc_ms),
+            Ok(value) => {
+                self.outcome.written_utc_ms = Some(at_utc_ms);
+                self.outcome.read_back = Some(Setting::from(value));
+                self.outcome.failure = None;
+            }
+            Err(failure) => self.outcome.failure = Some(failure_words(failure)),
         }
     }
 }

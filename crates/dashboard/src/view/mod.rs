@@ -15,7 +15,6 @@ pub use answers::{Explanation, Report, ReportRow, Series, Step};
 pub use app::{AppRow, Sparks};
 pub use code::VariantRow;
 pub use heat::{HeatColumn, HeatView};
-pub(crate) use lease::failure_words;
 pub use lease::{AdviceRow, LeaseOutcome, LeaseRow, LeaseState, PlanView, PredictionRow, Setting};
 pub use map::{ContentionRow, DriverRow, MapRow, MapView, QuantileRow, SkillRow, WindowRow};
 

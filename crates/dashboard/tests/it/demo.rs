@@ -28,7 +28,7 @@ struct Crowd {
     phase_s: f64,
     length_s: f64,
     quiet_cores: f64,
-    crowd_cores: f64,
+    busy_cores: f64,
 }
 
 const CROWDS: [Crowd; 2] = [
@@ -38,15 +38,15 @@ const CROWDS: [Crowd; 2] = [
         phase_s: 60.0,
         length_s: 55.0,
         quiet_cores: 0.35,
-        crowd_cores: 2.2,
+        busy_cores: 2.2,
     },
     Crowd {
         app: "api.service",
         period_s: 660.0,
-        phase_s: 300.0,
+        phase_s: 480.0,
         length_s: 80.0,
         quiet_cores: 0.25,
-        crowd_cores: 1.7,
+        busy_cores: 1.7,
     },
 ];
 
@@ -223,7 +223,7 @@ impl Demo {
             crowded |= on;
             let cores = self
                 .noise
-                .about(if on { crowd.crowd_cores } else { crowd.quiet_cores }, 0.12);
+                .about(if on { crowd.busy_cores } else { crowd.quiet_cores }, 0.12);
             busy += cores;
             let mut row = Row::empty(Entity::App(AppName::new(crowd.app)));
             row.set(Field::CpuUsage, cores);

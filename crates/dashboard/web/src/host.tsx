@@ -73,7 +73,7 @@ function options(picture: Picture, width: number, leases: () => LeaseRow[]): uPl
     cursor: { drag: { x: false, y: false }, y: false },
     scales: { x: { time: true }, y: { range: (_plot, _least, most) => [0, Math.max(picture.ceiling ?? 0, most * 1.1, 0.01)] } },
     axes: [
-      { ...axis, values: (_plot, ticks) => ticks.map((tick) => new Date(tick * 1e3).toTimeString().slice(0, 5)) },
+      { ...axis, size: 26, values: (_plot, ticks) => ticks.map((tick) => new Date(tick * 1e3).toTimeString().slice(0, 5)) },
       { ...axis, size: 48, values: (_plot, ticks) => ticks.map(picture.format) },
     ],
     series: [

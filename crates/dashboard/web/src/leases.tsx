@@ -26,14 +26,14 @@ function Row({ lease, now, why }: { lease: LeaseRow; now: number; why: (id: stri
   const change = lease.found ? `${lease.found.text} → ${lease.asked.text}` : lease.asked.text;
   return (
     <tr>
-      <td class="number">{when(lease, now)}</td>
+      <td class="when">{when(lease, now)}</td>
       <td>
         <span class="name">{lease.app}</span>
         <div class="faint">for {lease.beneficiary}</div>
         <div class="narrow">{change}</div>
       </td>
       <td class="wide">{change}</td>
-      <td class="number wide">
+      <td class="wide">
         {percent(lease.prediction?.probability)}
         <div class="faint">{lease.trigger}</div>
       </td>
@@ -78,10 +78,10 @@ export function Leases({ view, minutes, now, why }: Props) {
           <table id="leases">
             <thead>
               <tr>
-                <th class="number">When</th>
+                <th>When</th>
                 <th>App</th>
                 <th class="wide">Adjustment</th>
-                <th class="number wide">Foreseen</th>
+                <th class="wide">Foreseen</th>
                 <th>Outcome</th>
                 <th><span class="hidden">Why</span></th>
               </tr>

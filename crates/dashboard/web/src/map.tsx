@@ -78,7 +78,7 @@ function Onset({ row, now }: { row: MapRow; now: number }) {
     return <span class="ongoing">now, for {duration((now - row.ongoing_since_utc_ms) / 1e3)}</span>;
   }
   const onset = row.onset_utc_ms;
-  if (!onset) return <span class="faint">{ABSENT}</span>;
+  if (!onset) return <span class="none">{ABSENT}</span>;
   const ahead = (onset.q50 - now) / 1e3;
   const spread = (onset.q90 - onset.q10) / 2e3;
   return (
