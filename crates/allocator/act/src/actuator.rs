@@ -154,6 +154,7 @@ impl Actuator {
     /// Gives everything back and forgets the plan.
     pub fn release_all(&mut self, now: BootTime) -> Result<Vec<Event>, ActError> {
         self.plan.clear();
+        self.refused.clear();
         self.retry.clear();
         self.run_due(now)
     }

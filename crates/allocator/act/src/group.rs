@@ -55,7 +55,7 @@ impl Group {
 
     /// A path to one of its files that cannot come to mean another group's.
     pub(crate) fn pinned(&self, name: &str) -> PathBuf {
-        PathBuf::from(format!("/proc/self/fd/{}/{name}", self.folder.as_raw_fd()))
+        PathBuf::from(format!("/proc/self/fd/{}", self.folder.as_raw_fd())).join(name)
     }
 
     /// A file's text without its line end.
@@ -72,18 +72,28 @@ impl Group {
         Ok(String::from_utf8_lossy(&buffer[..length]).trim().to_owned())
     }
 
-    /// Writes a file's whole text.
+    /// Writes a file's whole text, in one write that is seen whole or not at all. (Knobs have no size; a plain file
+    /// of a fake tree would keep the tail of a longer text, so there it is covered with blanks.)
     pub(crate) fn write(&self, name: &str, value: &str) -> Result<(), GroupFault> {
-        let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&self.folder, name, flags, Mode::empty());
+        let file = rustix::fs::openat(
+            &self.folder,
+            name,
+            OFlags::WRONLY | OFlags::CLOEXEC,
+            Mode::empty(),
+        );
         let file = file.map_err(|errno| self.missing_or(errno))?;
-        rustix::io::write(&file, value.as_bytes())?;
+        let size = usize::try_from(rustix::fs::fstat(&file)?.st_size)
+            .unwrap_or(0)
+            .min(LONGEST_VALUE);
+        rustix::io::write(&file, format!("{value:<size$}").as_bytes())?;
         Ok(())
     }
 
-    /// A missing file in a folder without links is a group that is gone.
+    /// A missing file in a folder that was removed means that the group is gone.
     fn missing_or(&self, errno: Errno) -> GroupFault {
-        let removed = rustix::fs::fstat(&self.folder).is_ok_and(|stat| stat.st_nlink == 0);
+        let shown =
+            std::fs::read_link(format!("/proc/self/fd/{}", self.folder.as_raw_fd())).unwrap_or_default();
+        let removed = shown.as_os_str().as_encoded_bytes().ends_with(b" (deleted)");
         if errno == Errno::NOENT && removed {
             GroupFault::Gone
         } else {
