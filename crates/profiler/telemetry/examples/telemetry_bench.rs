@@ -1,0 +1,285 @@
+//! What one look costs: `telemetry_bench [GROUPS] [RUNNING] [ROUNDS]`, as lines of JSON.
+//!
+//! Makes groups of its own in every hierarchy, puts sleeping-and-waking processes into some, and
+//! compares the CPU time of a look with that of a loop of `pread` over exactly the files that it reads, in
+//! interleaved rounds. Reports allocations in the steady state, what churn costs, and, where built
+//! with the `bpf` feature, the BPF reader beside it. Everything is removed at the end.
+
+#[path = "../tests/support/counting.rs"]
+mod counting;
+
+use counting::allocations;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use tidegate_telemetry::{Collector, CollectorConfig, host_clock, raise_descriptor_limit};
+use tidegate_types::{Hierarchy, Sample};
+
+#[global_allocator]
+static ALLOCATOR: counting::Counting = counting::Counting;
+
+/// The promise: a look costs at most this many times the bare loop.
+const BOUND: f64 = 2.0;
+
+/// The argument with which this program is one of its own loads.
+const WORK: &str = "work";
+
+/// A little work ten times a second, until killed.
+fn work() -> ! {
+    // A bench that is killed takes its loads with it.
+    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+    loop {
+        std::thread::sleep(Duration::from_millis(100));
+        std::hint::black_box((0..20_000_u64).fold(0, |sum, number| sum ^ number.wrapping_mul(number)));
+    }
+}
+
+#[derive(serde::Serialize)]
+struct Line<'text> {
+    metric: &'text str,
+    value: f64,
+    unit: &'text str,
+    bound: Option<f64>,
+    holds: bool,
+}
+
+fn report(metric: &str, value: f64, unit: &str, bound: Option<f64>) -> bool {
+    let holds = bound.is_none_or(|bound| value <= bound);
+    let line = Line {
+        metric,
+        value,
+        unit,
+        bound,
+        holds,
+    };
+    if let Ok(text) = serde_json::to_string(&line) {
+        let _ = writeln!(std::io::stdout(), "{text}");
+    }
+    holds
+}
+
+/// Own groups and processes, taken away when dropped.
+struct Bed {
+    roots: Vec<PathBuf>,
+    groups: usize,
+    children: Vec<Child>,
+}
+
+impl Bed {
+    fn new(collector: &Collector, groups: usize) -> std::io::Result<Self> {
+        let mut bed = Self {
+            roots: Vec::new(),
+            groups,
+            children: Vec::new(),
+        };
+        for mount in &collector.layout().mounts {
+            // A memory group keeps the page cache charged to it, so it would outlive the bench.
+            let is_v1_memory = mount.hierarchy == Hierarchy::Memory;
+            let root = mount.path.join(format!("tg-bench-{}", std::process::id()));
+            if is_v1_memory || bed.roots.contains(&root) {
+                continue;
+            }
+            std::fs::create_dir(&root)?;
+            bed.roots.push(root.clone());
+            prepare(mount.hierarchy, &mount.path, &root)?;
+            for group in 0..groups {
+                let folder = root.join(format!("g{group}"));
+                std::fs::create_dir(&folder)?;
+                prepare(mount.hierarchy, &root, &folder)?;
+            }
+        }
+        Ok(bed)
+    }
+
+    /// One process in each of the first `running` groups, waking ten times a second.
+    fn run(&mut self, running: usize) -> std::io::Result<()> {
+        for group in 0..running.min(self.groups) {
+            let child = Command::new(std::env::current_exe()?)
+                .arg(WORK)
+                .stdin(Stdio::null())
+                .spawn()?;
+            for root in &self.roots {
+                std::fs::write(
+                    root.join(format!("g{group}/cgroup.procs")),
+                    child.id().to_string(),
+                )?;
+            }
+            self.children.push(child);
+        }
+        Ok(())
+    }
+
+    /// Removes and makes again every tenth group.
+    fn churn(&self) -> std::io::Result<usize> {
+        let mut changed = 0;
+        for root in &self.roots {
+            for group in (self.children.len()..self.groups).step_by(10) {
+                let folder = root.join(format!("g{group}"));
+                std::fs::remove_dir(&folder)?;
+                std::fs::create_dir(&folder)?;
+                changed += 1;
+            }
+        }
+        Ok(changed)
+    }
+}
+
+/// A v1 cpuset takes no process before it has CPUs and memory.
+fn prepare(hierarchy: Hierarchy, parent: &Path, folder: &Path) -> std::io::Result<()> {
+    if hierarchy != Hierarchy::Cpuset {
+        return Ok(());
+    }
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        std::fs::write(folder.join(file), std::fs::read_to_string(parent.join(file))?)?;
+    }
+    Ok(())
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        for child in &mut self.children {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        for root in &self.roots {
+            for _ in 0..50 {
+                for group in 0..self.groups {
+                    let _ = std::fs::remove_dir(root.join(format!("g{group}")));
+                }
+                if std::fs::remove_dir(root).is_ok() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        }
+    }
+}
+
+/// CPU time of this thread, in microseconds.
+fn cpu_us() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    time.tv_sec as f64 * 1e6 + time.tv_nsec as f64 / 1e3
+}
+
+fn timed(work: impl FnOnce()) -> f64 {
+    let before = cpu_us();
+    work();
+    cpu_us() - before
+}
+
+/// The middle of `values`, and the bounds of a 95 % interval of it by order statistics.
+fn median(values: &mut [f64]) -> (f64, f64, f64) {
+    values.sort_by(f64::total_cmp);
+    let count = values.len() as f64;
+    let half = 0.98 * count.sqrt();
+    let at = |position: f64| values[(position.max(0.0) as usize).min(values.len() - 1)];
+    (at(count / 2.0), at(count / 2.0 - half), at(count / 2.0 + half))
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    if std::env::args().nth(1).as_deref() == Some(WORK) {
+        work();
+    }
+    let mut arguments = std::env::args()
+        .skip(1)
+        .filter_map(|text| text.parse::<usize>().ok());
+    let groups = arguments.next().unwrap_or(1000);
+    let running = arguments.next().unwrap_or(200);
+    let rounds = arguments.next().unwrap_or(30).max(3);
+    raise_descriptor_limit();
+    let config = CollectorConfig {
+        interval: Duration::from_mins(10),
+        ..CollectorConfig::default()
+    };
+    let probe = Collector::new(config.clone())?;
+    let mut bed = match Bed::new(&probe, groups) {
+        Ok(bed) => bed,
+        Err(error) => {
+            eprintln!("SKIP telemetry_bench: own groups cannot be made: {error}");
+            return Ok(());
+        }
+    };
+    drop(probe);
+    bed.run(running)?;
+    let mut collector = Collector::new(config)?;
+    let holds = cost(&mut collector, rounds) & steady(&mut collector, rounds);
+    churn(&mut collector, &bed)?;
+    fast(&collector);
+    drop(bed);
+    if !holds {
+        std::process::exit(1);
+    }
+    Ok(())
+}
+
+/// A look against the bare loop, in pairs whose order alternates.
+fn cost(collector: &mut Collector, rounds: usize) -> bool {
+    let mut sample = Sample::default();
+    for _ in 0..3 {
+        collector.collect(&mut sample);
+        collector.read_bare();
+    }
+    let (mut looks, mut bare, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    let mut files = 0;
+    for round in 0..rounds {
+        let mut look = f64::NAN;
+        if round % 2 == 0 {
+            look = timed(|| collector.collect(&mut sample));
+        }
+        let loop_us = timed(|| files = collector.read_bare());
+        if round % 2 == 1 {
+            look = timed(|| collector.collect(&mut sample));
+        }
+        looks.push(look);
+        bare.push(loop_us);
+        ratios.push(look / loop_us);
+    }
+    report("look_files", files as f64, "files", None);
+    report("look_rows", sample.rows.len() as f64, "rows", None);
+    report("look_cpu", median(&mut looks).0, "us", None);
+    report("bare_loop_cpu", median(&mut bare).0, "us", None);
+    let (ratio, low, high) = median(&mut ratios);
+    report("look_over_bare_loop_low", low, "ratio", None);
+    report("look_over_bare_loop_high", high, "ratio", None);
+    report("look_over_bare_loop", ratio, "ratio", Some(BOUND))
+}
+
+/// Allocations of a look when nothing comes or goes; processes of others may, so the quietest of some counts.
+fn steady(collector: &mut Collector, rounds: usize) -> bool {
+    let mut sample = Sample::default();
+    collector.collect(&mut sample);
+    let fewest = (0..rounds)
+        .map(|_| {
+            std::thread::sleep(Duration::from_millis(20));
+            let before = allocations();
+            collector.collect(&mut sample);
+            allocations() - before
+        })
+        .min()
+        .unwrap_or(u64::MAX);
+    report("steady_allocations", fewest as f64, "allocations", Some(0.0))
+}
+
+/// What a look costs right after groups were made anew.
+fn churn(collector: &mut Collector, bed: &Bed) -> std::io::Result<()> {
+    let mut sample = Sample::default();
+    collector.events();
+    let changed = bed.churn()?;
+    let look = timed(|| collector.collect(&mut sample));
+    report("churn_groups", changed as f64, "groups", None);
+    report("churn_events", collector.events().len() as f64, "events", None);
+    report("churn_look_cpu", look, "us", None);
+    Ok(())
+}
+
+/// The fast lane over twenty apps.
+fn fast(collector: &Collector) {
+    const APPS: usize = 20;
+    let apps = collector.apps().filter(|app| app.group.is_some()).take(APPS);
+    let mut fast = tidegate_telemetry::FastPoll::new(collector.layout(), apps, host_clock());
+    fast.poll();
+    let mut costs: Vec<f64> = (0..30).map(|_| timed(|| _ = fast.poll())).collect();
+    report("fast_poll_apps", fast.len() as f64, "apps", None);
+    report("fast_poll_cpu", median(&mut costs).0, "us", None);
+}
