@@ -1,0 +1,138 @@
+//! The hand that does what may wait for the disk: syncing and maintenance, beside the tick.
+//!
+//! The tick hands over a job and goes on; a job that is still under way is not queued twice. What the keeper
+//! has to say is collected by the tick. Inline (in tests and imports) the same jobs run at once.
+
+use crate::config::StoreConfig;
+use crate::maintain::{Damage, Disk, Maintained, maintain};
+use crate::storage::LogFile;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+/// Jobs that may wait: one sync and one maintenance under way, one of each behind them.
+const QUEUE: usize = 4;
+
+enum Job {
+    Sync(Vec<Arc<dyn LogFile>>),
+    Maintain { head_sequence: u64 },
+}
+
+/// What the keeper found.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    pub(crate) damage: Vec<Damage>,
+    /// Why the last maintenance or sync did not succeed.
+    pub(crate) failure: Option<String>,
+    pub(crate) sealed: usize,
+    pub(crate) removed: usize,
+}
+
+struct Work {
+    storage: Disk,
+    dir: PathBuf,
+    config: StoreConfig,
+    findings: Mutex<Findings>,
+}
+
+impl Work {
+    fn run(&self, job: Job) {
+        match job {
+            Job::Sync(files) => {
+                let failed = files.iter().find_map(|file| file.sync().err());
+                if let Some(error) = failed {
+                    self.with_findings(|findings| findings.failure = Some(format!("syncing: {error}")));
+                }
+            }
+            Job::Maintain { head_sequence } => {
+                let done = maintain(self.storage.as_ref(), &self.dir, &self.config, head_sequence);
+                self.with_findings(|findings| record(findings, done));
+            }
+        }
+    }
+
+    fn with_findings<T>(&self, change: impl FnOnce(&mut Findings) -> T) -> T {
+        change(&mut self.findings.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn record(findings: &mut Findings, done: crate::Result<Maintained>) {
+    match done {
+        Ok(done) => {
+            findings.failure = None;
+            findings.damage.extend(done.damage);
+            findings.sealed += done.sealed;
+            findings.removed += done.removed;
+        }
+        Err(error) => findings.failure = Some(error.to_string()),
+    }
+}
+
+/// The handle that the store holds.
+pub(crate) struct Keeper {
+    work: Arc<Work>,
+    thread: Option<(SyncSender<Job>, JoinHandle<()>)>,
+}
+
+impl Keeper {
+    /// Starts the thread, if the settings ask for one; where none can be started, jobs run inline.
+    pub(crate) fn start(storage: Disk, dir: PathBuf, config: StoreConfig) -> Self {
+        let background = config.background;
+        let work = Arc::new(Work {
+            storage,
+            dir,
+            config,
+            findings: Mutex::default(),
+        });
+        let thread = background.then(|| spawn(work.clone())).flatten();
+        Self { work, thread }
+    }
+
+    /// False when the queue was full: try again later.
+    fn submit(&self, job: Job) -> bool {
+        if let Some((sender, _)) = &self.thread {
+            return sender.try_send(job).is_ok();
+        }
+        self.work.run(job);
+        true
+    }
+
+    pub(crate) fn sync(&self, files: Vec<Arc<dyn LogFile>>) -> bool {
+        files.is_empty() || self.submit(Job::Sync(files))
+    }
+
+    pub(crate) fn maintain(&self, head_sequence: u64) -> bool {
+        self.submit(Job::Maintain { head_sequence })
+    }
+
+    /// What was found since the last call.
+    pub(crate) fn take_findings(&self) -> Findings {
+        self.work.with_findings(std::mem::take)
+    }
+
+    /// Waits until all jobs are done and ends the thread.
+    pub(crate) fn stop(&mut self) {
+        if let Some((sender, thread)) = self.thread.take() {
+            drop(sender);
+            // A panic in the keeper has already been printed by the runtime; the files tell the rest.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn spawn(work: Arc<Work>) -> Option<(SyncSender<Job>, JoinHandle<()>)> {
+    let (sender, receiver): (_, Receiver<Job>) = sync_channel(QUEUE);
+    let body = move || receiver.into_iter().for_each(|job| work.run(job));
+    let thread = std::thread::Builder::new()
+        .name("history-keeper".to_owned())
+        .spawn(body)
+        .ok()?;
+    Some((sender, thread))
+}

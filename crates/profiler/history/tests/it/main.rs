@@ -1,0 +1,9 @@
+//! The store as its users see it, on a real folder and on a disk that fails.
+
+mod corruption;
+mod disk;
+mod faults;
+mod recording;
+mod samples;
+mod support;
+mod tiers;
