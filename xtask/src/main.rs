@@ -34,6 +34,8 @@ enum Verb {
     Bench(bench::Arguments),
     /// Show the main job at work, in under four minutes
     Demo(demo::Arguments),
+    /// Check on this host that observing is inert and that everything is put back
+    Prove(demo::prove::Arguments),
     /// Serve open-loop requests and write their latencies
     Load(load::Arguments),
     /// Enter groups and become a command
@@ -62,6 +64,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
         Verb::Tidy => tidy::run(),
         Verb::Bench(options) => bench::run(options),
         Verb::Demo(options) => demo::run(options),
+        Verb::Prove(options) => demo::prove::run(options),
         Verb::Load(options) => load::run(options).map(|()| true),
         Verb::Enter(options) => enter::run(options).map(|()| true),
         Verb::Janitor => demo::janitor::run(),

@@ -70,6 +70,27 @@ impl Workspace {
     }
 }
 
+/// The folder of a foreign package's sources, as locked, whether or not it is built.
+pub(crate) fn foreign_sources(package: &str) -> Result<PathBuf> {
+    let output = Command::new(cargo())
+        .args(["metadata", "--format-version", "1", "--all-features"])
+        .current_dir(root()?)
+        .output()
+        .context("cannot run `cargo metadata`")?;
+    if !output.status.success() {
+        bail!(
+            "`cargo metadata` failed:\n{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    let workspace: Workspace =
+        serde_json::from_slice(&output.stdout).context("`cargo metadata` gave something unexpected")?;
+    let found = workspace.packages.iter().find(|found| found.name == package);
+    found
+        .map(|found| found.folder().to_owned())
+        .with_context(|| format!("the package {package} is not locked"))
+}
+
 /// The cargo that runs us, else the one on the path.
 pub(crate) fn cargo() -> String {
     std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned())

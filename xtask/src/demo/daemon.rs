@@ -105,7 +105,8 @@ impl Daemon {
         self.signal(Signal::HUP)
     }
 
-    fn signal(&self, signal: Signal) -> Result<()> {
+    /// Sends the daemon's own process a signal.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
         let pid = Pid::from_raw(self.child.id().cast_signed()).context("the daemon has no id")?;
         kill_process(pid, signal).context("cannot signal the daemon")
     }
@@ -140,6 +141,17 @@ impl Daemon {
             .arg(run_folder(stage, name));
         command.arg("--data").arg(self.folder.join("data"));
         command
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for the end of a daemon that was killed.
+    pub(crate) fn reap(mut self) -> Result<()> {
+        self.child.wait().context("the daemon is lost")?;
+        Ok(())
     }
 
     /// Asks it to end, and waits; it restores what it changed.

@@ -167,6 +167,15 @@ impl Groups {
         std::fs::write(&control, "+cpu").with_context(|| format!("cannot write {}", control.display()))
     }
 
+    /// Removes a group without processes from all trees.
+    pub(crate) fn remove(&self, group: &str) -> Result<()> {
+        for (mount, _) in &self.mounts {
+            let folder = mount.join(&self.top).join(group);
+            std::fs::remove_dir(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+        }
+        Ok(())
+    }
+
     /// The files to write a process into for it to stand in `group` in all trees.
     pub(crate) fn doors(&self, group: &str) -> Vec<PathBuf> {
         self.mounts

@@ -10,10 +10,12 @@
 mod control;
 mod daemon;
 mod groups;
+mod inert;
 pub(crate) mod janitor;
 pub(crate) mod measure;
 mod play;
 mod program;
+pub(crate) mod prove;
 mod scenario;
 mod stage;
 pub(crate) mod table;

@@ -213,6 +213,24 @@ impl Block {
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
     }
 
+    /// Ends a tenant before its time; its group is empty then.
+    pub(crate) fn end_tenant(&mut self, tenant: usize) -> Result<()> {
+        let (child, _) = &mut self.tenants[tenant];
+        child.kill().context("cannot end a tenant")?;
+        child.wait().context("a tenant is lost")?;
+        Ok(())
+    }
+
+    /// Ends everything now, whatever it was doing.
+    pub(crate) fn abandon(mut self) -> Result<()> {
+        for tenant in 0..self.tenants.len() {
+            self.end_tenant(tenant)?;
+        }
+        self.batch.0.kill().context("cannot end the batch")?;
+        self.batch.0.wait().context("the batch is lost")?;
+        Ok(())
+    }
+
     /// Process id of the batch program.
     pub(crate) fn batch_pid(&self) -> u32 {
         self.batch.0.id()

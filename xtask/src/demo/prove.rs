@@ -1,0 +1,267 @@
+//! `cargo xtask prove`: what a host's owner must be able to rely on, shown on real groups.
+//!
+//! Observing changes nothing; and whatever happens to the daemon while it acts, the found values come back without a
+//! command, and what is no longer ours stays as it is. It runs on the layout that it finds: on this host, and in the
+//! virtual one of `cargo xtask bed smoke`. Each check has a block of its own, so that one failure spoils no other.
+
+use super::daemon::{Daemon, Options};
+use super::inert;
+use super::play::Script;
+use super::scenario::{Scenario, Split};
+use super::stage::{Block, SHARERS, Stage};
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// Found values are back within this, promised.
+const BACK: Duration = Duration::from_secs(5);
+/// The daemon acts at the first crowds; a slow virtual host takes a while.
+const ACTS: Duration = Duration::from_secs(90);
+/// How long a value must stay to count as left alone.
+const STAYS: Duration = Duration::from_secs(6);
+/// How long observing is watched.
+const OBSERVES: Duration = Duration::from_secs(20);
+const SEED: u64 = 40;
+
+/// Options of `cargo xtask prove`.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The binary to check
+    #[arg(long)]
+    tidegate: PathBuf,
+    /// The compiled batch program
+    #[arg(long)]
+    batch: PathBuf,
+    /// Where files go
+    #[arg(long)]
+    folder: PathBuf,
+    /// Only checks whose name contains this
+    #[arg(long)]
+    only: Option<String>,
+}
+
+/// A check: says what it saw, or why it does not hold.
+type Check = fn(&mut Stage, &Scenario, &Options) -> Result<String>;
+
+const CHECKS: [(&str, Check); 6] = [
+    ("observing is inert", observing),
+    ("SIGKILL of the daemon", killed),
+    ("SIGSTOP of the daemon", stopped),
+    ("a group re-created under its path", recreated),
+    ("a value that someone else wrote", foreign),
+    ("daemon and guardian killed together, then restore", both_killed),
+];
+
+/// Runs all checks; true where all hold.
+pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
+    let options = Options {
+        program: arguments.tidegate.clone(),
+        sabotage_shift_s: None,
+        recompile: false,
+    };
+    let scenario = Scenario::short();
+    let mut failures = 0;
+    for (name, check) in CHECKS {
+        if arguments
+            .only
+            .as_ref()
+            .is_some_and(|only| !name.contains(only.as_str()))
+        {
+            continue;
+        }
+        let mut stage = Stage::open(&arguments.folder, &arguments.batch)?;
+        let outcome = check(&mut stage, &scenario, &options);
+        let closed = stage.close();
+        match outcome.and_then(|text| closed.map(|()| text)) {
+            Ok(text) => println!("ok      {name}: {text}"),
+            Err(error) => {
+                failures += 1;
+                println!("FAILED  {name}: {error:#}");
+            }
+        }
+    }
+    Ok(failures == 0)
+}
+
+/// Every writable file of every tree holds before, during and after a run what it held.
+fn observing(stage: &mut Stage, scenario: &Scenario, options: &Options) -> Result<String> {
+    let block = begin(stage, scenario)?;
+    block.wait_until(0.0);
+    let calm = inert::Files::read()?;
+    let before = inert::Files::read()?;
+    let daemon = Daemon::start(stage, scenario, options, "prove-observe")?;
+    std::thread::sleep(OBSERVES);
+    let during = inert::Files::read()?;
+    daemon.stop()?;
+    let after = inert::Files::read()?;
+    block.abandon()?;
+    let changed: Vec<String> = [&during, &after]
+        .iter()
+        .flat_map(|later| before.differences(later, &calm))
+        .collect();
+    ensure!(changed.is_empty(), "changed: {}", changed.join(", "));
+    Ok(format!("{} writable files are as before", before.len()))
+}
+
+fn killed(stage: &mut Stage, scenario: &Scenario, options: &Options) -> Result<String> {
+    let (block, daemon) = acting(stage, scenario, options, "prove-kill")?;
+    daemon.signal(Signal::KILL)?;
+    let took = back_within(stage, scenario.rest, BACK)?;
+    daemon.reap()?;
+    block.abandon()?;
+    Ok(format!("all found values back after {:.2} s", took.as_secs_f64()))
+}
+
+fn stopped(stage: &mut Stage, scenario: &Scenario, options: &Options) -> Result<String> {
+    let (block, daemon) = acting(stage, scenario, options, "prove-stop")?;
+    daemon.signal(Signal::STOP)?;
+    let took = back_within(stage, scenario.rest, BACK)?;
+    // Who wakes up again must not go on as if nothing had happened; it may be gone, too.
+    daemon.signal(Signal::CONT).ok();
+    std::thread::sleep(Duration::from_secs(2));
+    let stays = limits(stage)? == rest(scenario.rest);
+    daemon.signal(Signal::KILL).ok();
+    daemon.reap()?;
+    block.abandon()?;
+    ensure!(stays, "the daemon wrote again after it woke up");
+    Ok(format!(
+        "all found values back after {:.2} s, and the woken daemon writes nothing",
+        took.as_secs_f64()
+    ))
+}
+
+fn recreated(stage: &mut Stage, scenario: &Scenario, options: &Options) -> Result<String> {
+    const THEIRS_CORES: f64 = 0.37;
+    let (mut block, daemon) = acting(stage, scenario, options, "prove-recreate")?;
+    let tenant = raised(stage, scenario)?.context("the lease ended too early")?;
+    block.end_tenant(tenant)?;
+    stage.groups.remove(SHARERS[tenant])?;
+    stage.groups.make(SHARERS[tenant])?;
+    stage.groups.set_limit(SHARERS[tenant], Some(THEIRS_CORES))?;
+    daemon.signal(Signal::KILL)?;
+    let stays = stays_at(stage, tenant, THEIRS_CORES)?;
+    daemon.reap()?;
+    block.abandon()?;
+    ensure!(stays, "the new group was written to");
+    Ok(format!("its limit of {THEIRS_CORES} cores is untouched"))
+}
+
+fn foreign(stage: &mut Stage, scenario: &Scenario, options: &Options) -> Result<String> {
+    const THEIRS_CORES: f64 = 0.41;
+    let (block, daemon) = acting(stage, scenario, options, "prove-foreign")?;
+    let tenant = raised(stage, scenario)?.context("the lease ended too early")?;
+    stage.groups.set_limit(SHARERS[tenant], Some(THEIRS_CORES))?;
+    let stays = stays_at(stage, tenant, THEIRS_CORES)?;
+    daemon.stop()?;
+    let after = stage.groups.limit(SHARERS[tenant])?;
+    block.abandon()?;
+    ensure!(stays && after == Some(THEIRS_CORES), "the limit became {after:?}");
+    Ok(format!(
+        "{THEIRS_CORES} cores stayed, also after the daemon's end"
+    ))
+}
+
+fn both_killed(stage: &mut Stage, scenario: &Scenario, options: &Options) -> Result<String> {
+    let (block, daemon) = acting(stage, scenario, options, "prove-both")?;
+    let guardian = guardian_of(daemon.pid())?;
+    kill_process(guardian, Signal::KILL).context("cannot kill the guardian")?;
+    daemon.signal(Signal::KILL)?;
+    let mut restore: Command = daemon.verb(stage, &["restore"]);
+    daemon.reap()?;
+    block.abandon()?;
+    let output = restore.output().context("cannot run `tidegate restore`")?;
+    ensure!(
+        output.status.success(),
+        "`tidegate restore` failed: {}",
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    let took = back_within(stage, scenario.rest, BACK)?;
+    Ok(format!(
+        "all found values back {:.2} s after `tidegate restore`",
+        took.as_secs_f64()
+    ))
+}
+
+/// Crowds from the first seconds on, for as long as a check may take.
+fn begin(stage: &mut Stage, scenario: &Scenario) -> Result<Block> {
+    stage.set(scenario.rest)?;
+    let script = Script::write(scenario, 0, &[40], SEED);
+    stage.begin(scenario, &script.loads)
+}
+
+/// A block in which the daemon holds a lease right now.
+fn acting(stage: &mut Stage, scenario: &Scenario, options: &Options, name: &str) -> Result<(Block, Daemon)> {
+    let block = begin(stage, scenario)?;
+    let daemon = Daemon::start(stage, scenario, options, name)?;
+    daemon.enforce(stage, scenario)?;
+    let deadline = Instant::now() + ACTS;
+    while Instant::now() < deadline {
+        if raised(stage, scenario)?.is_some() {
+            return Ok((block, daemon));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    bail!("the daemon did not act within {} s of crowds", ACTS.as_secs())
+}
+
+/// The tenant that has more than at rest.
+fn raised(stage: &Stage, scenario: &Scenario) -> Result<Option<usize>> {
+    let now = limits(stage)?;
+    Ok((0..2).find(|tenant| now[*tenant].is_some_and(|cores| cores > scenario.rest.0[*tenant] + 0.01)))
+}
+
+fn limits(stage: &Stage) -> Result<[Option<f64>; 3]> {
+    let [north, south, batch] = SHARERS;
+    Ok([
+        stage.groups.limit(north)?,
+        stage.groups.limit(south)?,
+        stage.groups.limit(batch)?,
+    ])
+}
+
+fn rest(split: Split) -> [Option<f64>; 3] {
+    split.0.map(Some)
+}
+
+/// How long it took until all limits were `split` again.
+fn back_within(stage: &Stage, split: Split, most: Duration) -> Result<Duration> {
+    let start = Instant::now();
+    while start.elapsed() < most {
+        if limits(stage)? == rest(split) {
+            return Ok(start.elapsed());
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    bail!(
+        "after {} s the limits are {:?}, not {split}",
+        most.as_secs(),
+        limits(stage)?
+    )
+}
+
+/// Whether a limit keeps its value for a while.
+fn stays_at(stage: &Stage, tenant: usize, cores: f64) -> Result<bool> {
+    let start = Instant::now();
+    while start.elapsed() < STAYS {
+        if stage.groups.limit(SHARERS[tenant])? != Some(cores) {
+            return Ok(false);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(true)
+}
+
+/// The child of `pid` that was started as its guardian.
+fn guardian_of(pid: u32) -> Result<Pid> {
+    let children = format!("/proc/{pid}/task/{pid}/children");
+    let text = std::fs::read_to_string(&children).with_context(|| format!("cannot read {children}"))?;
+    for child in text.split_whitespace() {
+        let command = std::fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
+        if command.split(|byte| *byte == 0).any(|word| word == b"guardian") {
+            return Pid::from_raw(child.parse()?).context("the guardian has no id");
+        }
+    }
+    bail!("the daemon has no guardian among its children {text}")
+}
