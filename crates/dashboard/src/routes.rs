@@ -82,11 +82,7 @@ fn body<T>(given: Result<Json<T>, JsonRejection>) -> Result<T, Problem> {
 /// change seldom and have addresses of their own.
 #[utoipa::path(get, path = "/api/v1/view", tag = "read", responses((status = 200, body = View)))]
 async fn view(State(rooms): State<Rooms>) -> Json<View> {
-    let mut view = View::clone(&rooms.shared.view());
-    view.apps.truncate(APPS_IN_VIEW);
-    view.doctor = serde_json::Value::Null;
-    view.heat = HeatView::default();
-    Json(view)
+    Json(rooms.shared.view().page(APPS_IN_VIEW))
 }
 
 /// Which apps, and how much of them.

@@ -65,6 +65,24 @@ async function sortByName(page) {
   return { names, found };
 }
 
+/** The page of a daemon that has seen nothing yet: which sections say so. */
+async function emptied(page, address) {
+  await page.route("**/api/v1/view", async (route) => {
+    const answer = await route.fetch();
+    const view = await answer.json();
+    const lists = Object.keys(view).filter((name) => Array.isArray(view[name]));
+    for (const name of lists) view[name] = [];
+    const plan = { ...view.plan, leases: [], advice: [], shifts: [], recompiles: [] };
+    const map = { ...view.map, rows: [] };
+    await route.fulfill({ json: { ...view, map, plan, apps_total: 0, now: { sparks: view.now.sparks } } });
+  });
+  await page.goto(address);
+  await page.locator("main .empty").nth(5).waitFor();
+  const words = await page.locator("main .empty").allInnerTexts();
+  await page.unroute("**/api/v1/view");
+  return words;
+}
+
 async function look(browser, { width, height, colorScheme }) {
   const context = await browser.newContext({ viewport: { width, height }, colorScheme, deviceScaleFactor: 1 });
   const page = await context.newPage();
@@ -99,8 +117,9 @@ async function look(browser, { width, height, colorScheme }) {
   seen.address = page.url();
   // The errors until here are the page's own; the next ones are made.
   seen.errors = [...errors];
+  seen.empty = await emptied(page, address);
   await page.route("**/api/**", (route) => route.abort());
-  await page.locator(".trouble").waitFor();
+  await page.getByText("does not answer").waitFor();
   seen.trouble = await text(page, ".trouble");
   await context.close();
   return seen;

@@ -106,6 +106,29 @@ impl NoticeRow {
     }
 }
 
+impl View {
+    /// The view as the page polls it: at most `apps` apps, without what changes seldom and has an address
+    /// of its own.
+    pub(crate) fn page(&self, apps: usize) -> Self {
+        Self {
+            host: self.host.clone(),
+            now: self.now.clone(),
+            self_cost: self.self_cost.clone(),
+            apps: self.apps.iter().take(apps).cloned().collect(),
+            heat: HeatView::default(),
+            map: self.map.clone(),
+            plan: self.plan.clone(),
+            actions: self.actions.clone(),
+            contention: self.contention.clone(),
+            variants: self.variants.clone(),
+            skill: self.skill.clone(),
+            notices: self.notices.clone(),
+            doctor: serde_json::Value::Null,
+            ..*self
+        }
+    }
+}
+
 /// Everything that the page shows and the read verbs answer with, at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct View {

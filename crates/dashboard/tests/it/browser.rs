@@ -57,6 +57,8 @@ fn check(seen: &Value) {
         seen["address"].as_str().unwrap_or_default().contains("range=10m"),
         "{at}"
     );
+    let empty = seen["empty"].as_array().map_or(0, Vec::len);
+    assert!(empty >= 6, "{at}: {empty} sections say that they are empty");
     let trouble = seen["trouble"].as_str().unwrap_or_default();
     assert!(trouble.contains("does not answer"), "{at}: {trouble}");
 }
@@ -69,6 +71,7 @@ fn the_page_works_wide_and_narrow_dark_and_light() {
     }
     let bed = bed(1_500);
     let pictures = tempfile::tempdir().expect("a folder");
+    let moving = bed.keep_moving();
     let looked = Command::new("node")
         .arg("look.mjs")
         .arg(format!("http://127.0.0.1:{}/", bed.port()))
@@ -77,6 +80,7 @@ fn the_page_works_wide_and_narrow_dark_and_light() {
         .current_dir(WEB)
         .output()
         .expect("node starts");
+    drop(moving);
     let words = String::from_utf8_lossy(&looked.stdout);
     assert!(
         looked.status.success(),

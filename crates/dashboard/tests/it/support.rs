@@ -5,8 +5,10 @@ use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
 use tidegate_dashboard::{Control, NoControl, ServeConfig, Server, Shared, serve};
 
@@ -15,7 +17,7 @@ pub(crate) struct Bed {
     pub(crate) server: Server,
     pub(crate) socket: PathBuf,
     pub(crate) shared: Shared,
-    _demo: Arc<Mutex<Demo>>,
+    demo: Arc<Mutex<Demo>>,
     _folder: TempDir,
 }
 
@@ -40,7 +42,7 @@ pub(crate) fn bed_with(seconds: u32, control: Arc<dyn Control>) -> Bed {
         server,
         socket,
         shared,
-        _demo: demo,
+        demo,
         _folder: folder,
     }
 }
@@ -67,7 +69,38 @@ impl Answer {
     }
 }
 
+/// Keeps the demo moving until it is dropped.
+pub(crate) struct Moving {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Moving {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("the demo moved to its end");
+        }
+    }
+}
+
 impl Bed {
+    /// One tick a second, as a daemon does, so that a slow browser does not find the demo stale.
+    pub(crate) fn keep_moving(&self) -> Moving {
+        let (stop, stopped) = channel::<()>();
+        let (demo, shared) = (Arc::clone(&self.demo), self.shared.clone());
+        let thread = std::thread::spawn(move || {
+            while stopped.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
+                let (view, sample) = demo.lock().expect("not poisoned").step();
+                shared.publish(view, sample);
+            }
+        });
+        Moving {
+            stop: Some(stop),
+            thread: Some(thread),
+        }
+    }
+
     pub(crate) fn port(&self) -> u16 {
         self.server.address().expect("a port").port()
     }

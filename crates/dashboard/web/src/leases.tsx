@@ -4,7 +4,7 @@ import type { LeaseRow, View } from "./api";
 import { ABSENT, clock, duration, percent } from "./format";
 import { leaseKind, Timeline } from "./timeline";
 
-const FIRST_ACTIONS = 8;
+const FIRST_ACTIONS = 5;
 
 const WORDS: { [kind: string]: string } = {
   ahead: "ahead",

@@ -4,7 +4,7 @@ import { isNumber } from "./format";
 interface Props {
   values: (number | null)[];
   label: string;
-  /** The curve's top; the greatest value where it is absent. */
+  /** The curve's top; a little above the greatest value where it is absent. */
   top?: number;
   tone?: "cpu" | "memory" | "waiting";
 }
@@ -32,7 +32,7 @@ function segments(values: (number | null)[], top: number): string[] {
 
 export function Spark({ values, label, top, tone = "cpu" }: Props) {
   const greatest = values.reduce<number>((most, value) => Math.max(most, value ?? 0), 0);
-  const lines = segments(values, Math.max(top ?? greatest, 1e-9));
+  const lines = segments(values, Math.max(top ?? greatest * 1.3, 1e-9));
   return (
     <svg class={`spark ${tone}`} viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={label} preserveAspectRatio="none">
       {lines.map((points) => (

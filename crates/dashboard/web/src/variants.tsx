@@ -44,7 +44,7 @@ export function Variants({ view }: { view: View }) {
         <thead>
           <tr>
             <th>Function</th>
-            <th>Scenario</th>
+            <th class="wide">Scenario</th>
             <th class="wide">Base ÷ variant</th>
             <th class="number">Ratio</th>
             <th>Verdict</th>
@@ -58,8 +58,9 @@ export function Variants({ view }: { view: View }) {
                 <th scope="row">
                   <code>{row.function}</code>
                   <div class="faint">{row.app}</div>
+                  <div class="narrow">{row.scenario}</div>
                 </th>
-                <td>{row.scenario}</td>
+                <td class="wide">{row.scenario}</td>
                 <td class="wide"><Interval row={row} /></td>
                 <td class="number">
                   {isNumber(row.ratio) ? row.ratio.toFixed(2) : ABSENT}
@@ -87,7 +88,9 @@ function SkillLine({ row }: { row: SkillRow }) {
     <tr>
       <th scope="row">
         <span class="name">{row.unit}</span>
-        <div class="faint">within {windowName(row.window_s)}</div>
+        <div class="faint">
+          within {windowName(row.window_s)} {row.demoted && <span class="tag warn">reactive</span>}
+        </div>
       </th>
       <td class="number">{isNumber(row.skill) ? (Math.round(row.skill * 100) / 100 + 0).toFixed(2) : ABSENT}</td>
       <td class="number">{row.hits}</td>
@@ -96,7 +99,6 @@ function SkillLine({ row }: { row: SkillRow }) {
       <td class="number wide">{isNumber(row.onset_error_s) ? `${row.onset_error_s.toFixed(1)} s` : ABSENT}</td>
       <td class="number wide">{row.scored}</td>
       <td class="number wide">{percent(row.set_aside / Math.max(1, row.set_aside + row.scored))}</td>
-      <td>{row.demoted && <span class="tag warn">reactive</span>}</td>
     </tr>
   );
 }
@@ -118,7 +120,6 @@ export function Skill({ view }: { view: View }) {
             <th class="number wide">Onset error</th>
             <th class="number wide">Scored</th>
             <th class="number wide" title="Treated or unknown: they judge nothing">Set aside</th>
-            <th><span class="hidden">State</span></th>
           </tr>
         </thead>
         <tbody>
