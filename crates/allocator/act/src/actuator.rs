@@ -2,8 +2,7 @@
 //! step is what lies between that and what is ours.
 //!
 //! Limits that fall are written before limits that rise, deepest first, so that a fixed sum is not exceeded
-//! between two writes; a rise that rests on a fall (same unit, same beneficiary) is not done where the fall
-//! failed. Giving back is never held up by anything.
+//! between two writes; where a fall for someone else's sake failed, no limit rises on it. Giving back is never held up by anything.
 
 use crate::guardian::Guard;
 use crate::hold::{self, Hold, Tools};
@@ -15,7 +14,7 @@ use crate::{ActConfig, ActError, Journal, journal::Pulse, stat};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::BorrowedFd;
 use tidegate_types::{
-    AppName, Apps, BootTime, Event, KnobValue, Lease, LeaseId, Plan, Unit, WriteFailure, WriteResult,
+    Apps, BootTime, Event, Knob, KnobValue, Lease, LeaseId, Plan, WriteFailure, WriteResult,
 };
 
 /// How long a knob that someone else wrote is left alone, in seconds.
@@ -257,17 +256,17 @@ impl Actuator {
         (rises, path.map_or(0, |path| restore::depth(&path.path)))
     }
 
-    /// Falls that cannot be: what would rise by them must not.
-    fn missing_falls(&self, now: BootTime) -> BTreeSet<(Unit, AppName)> {
-        let active = self.plan.iter().filter(|lease| lease.active_at(now));
-        let missing = active.filter(|lease| {
+    /// Knobs of which a fall that should hold cannot: nothing that rises may count on it.
+    fn missing_falls(&self, now: BootTime) -> BTreeSet<Knob> {
+        let falls = self
+            .plan
+            .iter()
+            .filter(|lease| lease.active_at(now) && lease.app != lease.cause.beneficiary);
+        let missing = falls.filter(|lease| {
             let key = (lease.app.clone(), lease.asked.knob());
-            let is_rise = lease.app == lease.cause.beneficiary;
-            !is_rise && (self.blocked.contains_key(&key) || self.refused.contains(&lease.id))
+            self.blocked.contains_key(&key) || self.refused.contains(&lease.id)
         });
-        missing
-            .map(|lease| (lease.cause.unit.clone(), lease.cause.beneficiary.clone()))
-            .collect()
+        missing.map(|lease| lease.asked.knob()).collect()
     }
 
     fn execute(
@@ -281,11 +280,13 @@ impl Actuator {
             match action {
                 Action::GiveBack(key) => self.give_back(now, &key, events)?,
                 Action::Hold(lease) => {
-                    let rests_on = (lease.cause.unit.clone(), lease.cause.beneficiary.clone());
-                    let outcome = self.hold(&lease, failed.contains(&rests_on))?;
+                    let (knob, is_rise) = (lease.asked.knob(), lease.app == lease.cause.beneficiary);
+                    let outcome = self.hold(&lease, is_rise && failed.contains(&knob))?;
                     if outcome.as_ref().is_some_and(Result::is_err) {
-                        failed.insert(rests_on);
                         self.refused.insert(lease.id);
+                        if !is_rise {
+                            failed.insert(knob);
+                        }
                     }
                     let found = self
                         .holds

@@ -8,7 +8,14 @@
 //! It does not write any knob, does not know paths below a mount point, and does not forecast.
 #![forbid(unsafe_code)]
 
+mod allocate;
+mod episode;
+mod found;
+mod gate;
 mod planner;
 pub mod policy;
+mod reconcile;
+mod requests;
+mod weights;
 
 pub use planner::{PlanConfig, Planner};
