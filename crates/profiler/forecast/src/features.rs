@@ -17,8 +17,8 @@ const HOUR_SLOTS: u16 = 60;
 /// Pace at which the slots of the day and of the hour forget, per visit.
 const SLOT_PACE: f32 = 0.25;
 /// Seconds of watching, and onsets in them, that are assumed before any were seen.
-const PRIOR_WATCHED_S: f64 = 10_800.0;
-const PRIOR_ONSETS: f64 = 0.25;
+const PRIOR_WATCHED_S: f64 = 3600.0;
+const PRIOR_ONSETS: f64 = 0.08;
 /// Watching longer than this fades, so that rates follow what changes.
 const WATCHED_MAX_S: f64 = 7.0 * 86_400.0;
 
@@ -42,6 +42,26 @@ pub const FEATURE_NAMES: [&str; FEATURES] = [
     "weekend",
     "log_hours_watched",
 ];
+
+impl Features {
+    /// The same without the contention that `onsets` of `all` onsets brought.
+    pub(crate) fn without(mut self, onsets: f64, all: f64) -> Self {
+        let left = if all > 0.0 {
+            (1.0 - onsets / all).clamp(0.0, 1.0)
+        } else {
+            1.0
+        };
+        // The prior's part of the rate is small and may go along.
+        self.onsets_per_s *= left.max(PRIOR_ONSETS / (all + PRIOR_ONSETS));
+        for place in [4, 5, 6, 8, 9] {
+            self.values[place] *= left as f32;
+        }
+        if left < 0.5 {
+            self.values[7] = f32::NAN;
+        }
+        self
+    }
+}
 
 /// The features of one unit at one moment. NaN: not known.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -254,6 +274,11 @@ impl History {
         if left < 0.5 {
             self.last_above_s = None;
         }
+    }
+
+    /// Onsets that were counted as unexplained.
+    pub(crate) fn onsets(&self) -> f64 {
+        self.onsets
     }
 
     /// Moves every time by `delta_s`.

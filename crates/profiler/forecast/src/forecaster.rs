@@ -145,9 +145,14 @@ impl Forecaster {
         let mut outcomes = Vec::new();
         for (unit, state) in &mut self.units {
             let mut judged = Judged::default();
-            state
-                .scorer
-                .judge(unit, now_s, self.config.windows_s, &state.timeline, &mut judged);
+            state.scorer.judge(
+                unit,
+                now_s,
+                self.config.windows_s,
+                &state.timeline,
+                state.periodic.named(),
+                &mut judged,
+            );
             for lesson in &judged.lessons {
                 learn(&mut self.model, &mut self.calibrations, lesson);
             }

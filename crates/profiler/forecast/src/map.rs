@@ -106,6 +106,16 @@ fn persistence(state: &UnitState) -> f64 {
     }
 }
 
+/// What the event model says; onsets that an unproved pattern claims count only as far as that may be coincidence.
+fn classifier(state: &UnitState, model: &Logistic, features: &Features) -> [f64; WINDOWS] {
+    let said = model.probabilities(features);
+    let Some((onsets, alive)) = state.periodic.unproved() else {
+        return said;
+    };
+    let otherwise = model.probabilities(&features.without(onsets, state.history.onsets()));
+    std::array::from_fn(|window| alive * otherwise[window] + (1.0 - alive) * said[window])
+}
+
 fn nested(mut probabilities: [f64; WINDOWS]) -> [f64; WINDOWS] {
     for window in 1..WINDOWS {
         probabilities[window] = probabilities[window].max(probabilities[window - 1]);
@@ -134,7 +144,7 @@ pub(crate) fn entry(
         declared: std::array::from_fn(|window| {
             announced.map_or(0.0, |announced| announced.probability_until(until(window)))
         }),
-        classifier: shared.model.probabilities(&features),
+        classifier: classifier(state, shared.model, &features),
     };
     let raw = causes.joined();
     let basis = causes.basis();

@@ -23,6 +23,14 @@ const LOOSE_MAX: usize = 64;
 const PATTERNS_MAX: usize = 4;
 /// Onsets given back to the search when a pattern ends.
 const GIVEN_BACK: usize = 6;
+/// Onsets that a pattern explains at once when it has proved itself.
+const PROVED_WORTH: f64 = 12.0;
+/// Stray onsets are counted over so many periods, and this many are assumed.
+const STRAY_PERIODS: f64 = 10.0;
+const STRAYS_ASSUMED: f64 = 0.5;
+/// Onsets between the slots that show a shorter period, as many as of the pattern itself; and how much shorter.
+const FILLING_ONSETS: usize = 2;
+const FILLED_PERIOD: f64 = 0.75;
 /// Claims that failed make the next claim dearer, up to this many.
 const FAILED_CLAIMS_MAX: u32 = 20;
 
@@ -44,18 +52,39 @@ pub(crate) struct Periodic {
     /// Onsets seen, and how many of them were expected by a pattern; both fade.
     seen: f64,
     explained: f64,
+    named: Named,
+}
+
+/// Onsets that were expected with at least an even chance, and how many of them came; both fade.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Named {
+    pub(crate) all: f64,
+    pub(crate) came: f64,
+}
+
+impl Named {
+    fn add(&mut self, probability: f64, came: bool) {
+        if probability >= 0.5 {
+            self.all = self.all * 0.95 + 1.0;
+            self.came = self.came * 0.95 + f64::from(u8::from(came));
+        }
+    }
 }
 
 /// What became of an onset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Explained {
-    /// A pattern expected it.
-    Yes,
-    /// No pattern did.
+    /// No pattern expected it, or none that has proved itself.
     No,
-    /// It completed a new pattern.
-    NewPattern,
+    /// A pattern that has proved itself expected it.
+    Yes,
+    /// With it, a pattern has proved itself: the onsets before it are explained, too.
+    Proved,
 }
+
+/// Predictions that must come true before a pattern counts as an explanation. Three onsets in step may be
+/// coincidence; taking the onsets away from the event model on their word would leave it blind.
+const PROOFS: u32 = 3;
 
 impl Periodic {
     /// Takes in a confirmed onset at `at_s`.
@@ -69,16 +98,30 @@ impl Periodic {
             .filter_map(|(position, pattern)| Some((position, pattern.distance(at_s)?)))
             .min_by(|left, right| left.1.total_cmp(&right.1));
         if let Some((position, _)) = nearest {
-            self.explained += 1.0;
             let pattern = &mut self.patterns[position];
-            pattern.hit(at_s);
-            if pattern.confirmed() >= 3 {
-                self.failed_claims = 0;
+            let since_s = at_s - STRAY_PERIODS * pattern.period_s();
+            let mut strays = self.loose_s.iter().filter(|at_s| **at_s >= since_s).count() as f64;
+            if pattern.confirmed() < PROOFS {
+                strays += pattern.onsets_s().len() as f64;
             }
-            return Explained::Yes;
+            pattern.hit(at_s, (strays + STRAYS_ASSUMED) / STRAY_PERIODS, &mut self.named);
+            return match pattern.confirmed() {
+                0..PROOFS => Explained::No,
+                PROOFS => {
+                    self.failed_claims /= 2;
+                    let onsets = (pattern.onsets_s().len() as f64).min(PROVED_WORTH);
+                    self.explained = (self.explained + onsets).min(self.seen);
+                    Explained::Proved
+                }
+                _ => {
+                    self.explained += 1.0;
+                    Explained::Yes
+                }
+            };
         }
         self.keep_loose(at_s);
-        self.claim()
+        self.claim();
+        Explained::No
     }
 
     fn keep_loose(&mut self, at_s: f64) {
@@ -89,24 +132,46 @@ impl Periodic {
         }
     }
 
-    fn claim(&mut self) -> Explained {
-        if self.patterns.len() >= PATTERNS_MAX {
-            return Explained::No;
+    /// A pattern may have been found at a multiple of its period, when the onsets between happened to be missing:
+    /// where those onsets fill it up, the shorter period takes its place.
+    fn fill_up(&mut self) -> bool {
+        for pattern in &mut self.patterns {
+            let mut all_s = self.loose_s.clone();
+            all_s.extend_from_slice(pattern.onsets_s());
+            all_s.sort_by(f64::total_cmp);
+            let Some(found) = search::search(&all_s, self.failed_claims) else {
+                continue;
+            };
+            let shorter = found.period_s < FILLED_PERIOD * pattern.period_s();
+            let of_pattern = |at_s: &f64| pattern.onsets_s().contains(at_s);
+            let between = found.onsets_s.iter().filter(|at_s| !of_pattern(at_s)).count();
+            let shared = found.onsets_s.len() - between;
+            if shorter && between >= FILLING_ONSETS && shared >= FILLING_ONSETS {
+                self.loose_s.retain(|at_s| !found.onsets_s.contains(at_s));
+                *pattern = Pattern::new(&found);
+                return true;
+            }
         }
-        let Some(found) = search::search(&self.loose_s, self.failed_claims) else {
-            return Explained::No;
-        };
-        self.loose_s.retain(|at_s| !found.onsets_s.contains(at_s));
-        self.explained += found.onsets_s.len().min(8) as f64;
-        self.explained = self.explained.min(self.seen);
-        self.patterns.push(Pattern::new(&found));
-        Explained::NewPattern
+        false
+    }
+
+    fn claim(&mut self) {
+        if self.fill_up() {
+            return;
+        }
+        if self.patterns.len() >= PATTERNS_MAX {
+            return;
+        }
+        if let Some(found) = search::search(&self.loose_s, self.failed_claims) {
+            self.loose_s.retain(|at_s| !found.onsets_s.contains(at_s));
+            self.patterns.push(Pattern::new(&found));
+        }
     }
 
     /// Counts the slots that passed without an onset by `now_s`; drops patterns that have stopped.
     pub(crate) fn advance(&mut self, now_s: f64) {
         for pattern in &mut self.patterns {
-            pattern.advance(now_s);
+            pattern.advance(now_s, &mut self.named);
         }
         let ended = |pattern: &Pattern| pattern.has_ended();
         let gone: Vec<Pattern> = self
@@ -179,6 +244,23 @@ impl Periodic {
         } else {
             0.0
         }
+    }
+
+    /// Onsets in patterns that have not yet proved themselves, and how likely those patterns are no coincidence.
+    pub(crate) fn unproved(&self) -> Option<(f64, f64)> {
+        let unproved = || {
+            self.patterns
+                .iter()
+                .filter(|pattern| pattern.confirmed() < PROOFS)
+        };
+        let onsets: f64 = unproved().map(|pattern| pattern.onsets_s().len() as f64).sum();
+        let alive = unproved().map(Pattern::alive).fold(0.0, f64::max);
+        (onsets > 0.0).then_some((onsets, alive))
+    }
+
+    /// How the onsets that were named have fared.
+    pub(crate) fn named(&self) -> Named {
+        self.named
     }
 
     /// Whether any pattern is alive.

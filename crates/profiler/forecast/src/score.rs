@@ -2,11 +2,13 @@
 //!
 //! Untreated outcomes make skill, calibration and demotion; treated and unknown ones are reported apart. Skill is
 //! the Brier score against the unit's own climatology. A unit whose predictions, made while it was quiet, cost more
-//! than climatology by `FALL` whole windows is demoted to the reactive rule; its forecast is still scored in the
-//! shadow, and promoted again once it has saved `RISE` whole windows.
+//! than climatology by `FALL` whole windows is demoted to the reactive rule, unless the onsets that it named mostly
+//! came: where bursts are closer than the window, climatology is hard to beat and yet knows no onset. Its forecast is
+//! still scored in the shadow, and promoted again once it has saved `RISE` whole windows or its onsets come again.
 
 use crate::features::Features;
 use crate::model::WINDOWS;
+use crate::periodic::Named;
 use crate::timeline::{Happened, Timeline};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -19,6 +21,10 @@ const FINAL_S: f64 = 5.0;
 /// Excess cost over climatology, in whole wrong windows, that demotes; and the saving that promotes.
 const FALL: f64 = 2.5;
 const RISE: f64 = 1.5;
+/// Onsets named that count as evidence, and the shares of them that must come to stay and to return.
+const NAMED_MIN: f64 = 2.5;
+const CAME_STAYS: f64 = 0.5;
+const CAME_RETURNS: f64 = 0.65;
 /// Differences smaller than this per window are noise.
 const SLACK: f64 = 0.004;
 /// Worth of the past of a unit's scores, in independent windows.
@@ -192,6 +198,7 @@ impl Scorer {
         now_s: f64,
         windows_s: [u32; WINDOWS],
         timeline: &Timeline,
+        named: Named,
         judged: &mut Judged,
     ) {
         for (window, window_s) in windows_s.into_iter().enumerate() {
@@ -208,7 +215,7 @@ impl Scorer {
                 let forecast = prediction.forecast[window];
                 self.note_onset(self.judged[window], window, &happened);
                 if let Some(lesson) = lesson {
-                    judged.standing = self.learn(&lesson, forecast).or(judged.standing);
+                    judged.standing = self.learn(&lesson, forecast, named).or(judged.standing);
                     judged.lessons.push(lesson);
                 }
                 self.judged[window] += 1;
@@ -228,7 +235,7 @@ impl Scorer {
         }
     }
 
-    fn learn(&mut self, lesson: &Lesson, forecast: f64) -> Option<Standing> {
+    fn learn(&mut self, lesson: &Lesson, forecast: f64, named: Named) -> Option<Standing> {
         self.untreated[lesson.window].add(forecast, lesson.event, lesson.worth);
         if lesson.window != 0 || !lesson.quiet {
             return None;
@@ -236,12 +243,15 @@ impl Scorer {
         let cost = self.onset.add(forecast, lesson.event, lesson.worth);
         self.fall = (self.fall + lesson.worth * (cost - SLACK)).max(0.0);
         self.rise = (self.rise - lesson.worth * (cost + SLACK)).max(0.0);
-        if !self.demoted && self.fall > FALL {
+        let enough = named.all >= NAMED_MIN;
+        let stays = enough && named.came >= CAME_STAYS * named.all;
+        let returns = enough && named.came >= CAME_RETURNS * named.all;
+        if !self.demoted && self.fall > FALL && !stays {
             self.demoted = true;
             self.rise = 0.0;
             return Some(Standing::Demoted);
         }
-        if self.demoted && self.rise > RISE {
+        if self.demoted && (self.rise > RISE || returns) {
             self.demoted = false;
             self.fall = 0.0;
             return Some(Standing::Promoted);

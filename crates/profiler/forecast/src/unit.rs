@@ -125,7 +125,7 @@ impl UnitState {
         match explained {
             Explained::Yes => {}
             Explained::No => self.history.onset(),
-            Explained::NewPattern => self.history.explain(self.periodic.explained_share()),
+            Explained::Proved => self.history.explain(self.periodic.explained_share()),
         }
         self.timeline.began(open.begin_s, self.explained);
         if open.treated {

@@ -7,6 +7,7 @@
 
 use super::search::{Found, Line};
 use super::spread::{ERRORS_MAX, Spread};
+use super::{Named, PROOFS};
 use serde::{Deserialize, Serialize};
 use tidegate_types::Quantiles;
 
@@ -16,22 +17,29 @@ const ONSETS_MAX: usize = 32;
 const DURATIONS_MAX: usize = 12;
 /// Seconds from an onset until the labels confirm it: a slot is missed only after that.
 const CONFIRMATION_S: f64 = 4.0;
-/// A slot reaches at most this share of the period to each side.
+/// A slot reaches at least and at most these shares of the period to each side.
+const SLOT_SHARE_MIN: f64 = 0.025;
 const SLOT_SHARE_MAX: f64 = 0.25;
 /// Share of slots that is skipped before any was seen: `SKIP_PRIOR` of `SKIP_PRIOR + HIT_PRIOR`.
-const HIT_PRIOR: f64 = 2.0;
-const SKIP_PRIOR: f64 = 0.2;
+const HIT_PRIOR: f64 = 4.5;
+const SKIP_PRIOR: f64 = 0.5;
 /// What was seen of hits and skips fades by this per slot, so that a change shows after some fifty.
 const FADE: f64 = 0.98;
 /// The chance per slot that a pattern stops is one over the slots it has lived, within these bounds. The upper
 /// bound on slots makes three misses of a pattern that skips one in six mean that it stopped.
-const LIVED_MIN: f64 = 20.0;
+const LIVED_MIN: f64 = 30.0;
 const LIVED_MAX: f64 = 80.0;
 /// Below this probability of being alive, after two misses in a row, a pattern is dropped.
 const ALIVE_MIN: f64 = 0.03;
+/// A pattern that has proved itself is kept for so many silent slots, in which it resumes with this probability:
+/// one onset in its place then says more than three of a new pattern.
+const SILENT_SLOTS: u32 = 12;
+const RESUMES: f64 = 0.05;
 /// Slots ahead that are looked at: beyond these the windows are certain or the pattern is gone.
 const SLOTS_AHEAD_MAX: i64 = 256;
-/// A slot that is this unlikely now is over: the next one is what is expected.
+/// A slot less likely than this names no onset: acting ahead on it would mostly be in vain.
+const NAMED_FROM: f64 = 0.35;
+/// A slot of which less than this is left to come is over: the next one is what is expected.
 const SLOT_OVER: f64 = 0.1;
 
 /// So many onsets in a row at multiples of several slots show that the period is that multiple.
@@ -119,6 +127,11 @@ impl Pattern {
         (self.hits + HIT_PRIOR) / (self.settled + HIT_PRIOR + SKIP_PRIOR)
     }
 
+    /// How likely it is that the pattern is there and goes on.
+    pub(crate) fn alive(&self) -> f64 {
+        self.alive
+    }
+
     /// Predictions that came true.
     pub(crate) fn confirmed(&self) -> u32 {
         self.confirmed
@@ -176,7 +189,8 @@ impl Pattern {
     fn reach_s(&self, slot: i64) -> f64 {
         let since = (slot - self.slots.last().copied().unwrap_or(slot)) as f64;
         let widest_s = self.spread.quantile(1.0).max(-self.spread.quantile(0.0));
-        (1.5 * widest_s + 0.5 + 2.0 * self.period_error_s * since).min(SLOT_SHARE_MAX * self.period_s)
+        let reach_s = 2.0 * widest_s + 0.5 + 2.0 * self.period_error_s * since;
+        reach_s.clamp(SLOT_SHARE_MIN * self.period_s, SLOT_SHARE_MAX * self.period_s)
     }
 
     /// Distance of `at_s` from the slot that it falls into; `None` beside every open slot.
@@ -191,12 +205,14 @@ impl Pattern {
         (ahead >= 0).then_some(self.next + ahead)
     }
 
-    pub(super) fn hit(&mut self, at_s: f64) {
+    /// Takes in the onset of one of its slots, where `strays` onsets per period come beside any pattern.
+    pub(super) fn hit(&mut self, at_s: f64, strays: f64, named: &mut Named) {
         let Some(slot) = self.slot_of(at_s) else { return };
         while self.next < slot {
-            self.miss();
+            self.miss(named);
         }
-        let by_chance = (2.0 * self.reach_s(slot) / self.period_s).min(0.5);
+        named.add(self.alive * self.hit_rate(), true);
+        let by_chance = (strays * 2.0 * self.reach_s(slot) / self.period_s).min(0.5);
         let live = self.alive * self.hit_rate();
         self.alive = live / (live + (1.0 - self.alive) * by_chance);
         self.note_errors(slot, at_s);
@@ -274,19 +290,23 @@ impl Pattern {
         self.spread = Spread::new(&self.errors_s, jitter_s * leverage);
     }
 
-    fn miss(&mut self) {
+    fn miss(&mut self, named: &mut Named) {
         let hit_rate = self.hit_rate();
+        named.add(self.alive * hit_rate, false);
         self.alive = self.alive * (1.0 - hit_rate) / (1.0 - self.alive * hit_rate);
         self.missed_in_a_row = self.missed_in_a_row.saturating_add(1);
         self.lived += 1.0;
         self.next += 1;
         self.alive *= 1.0 - self.stop_chance();
+        if self.confirmed >= PROOFS {
+            self.alive = self.alive.max(RESUMES);
+        }
     }
 
-    pub(super) fn advance(&mut self, now_s: f64) {
+    pub(super) fn advance(&mut self, now_s: f64, named: &mut Named) {
         while self.center_s(self.next) + self.reach_s(self.next) + CONFIRMATION_S < now_s && !self.has_ended()
         {
-            self.miss();
+            self.miss(named);
         }
     }
 
@@ -296,7 +316,8 @@ impl Pattern {
     }
 
     pub(super) fn has_ended(&self) -> bool {
-        self.missed_in_a_row >= 2 && self.alive < ALIVE_MIN
+        let silent = if self.confirmed >= PROOFS { SILENT_SLOTS } else { 2 };
+        self.missed_in_a_row >= silent && self.alive < ALIVE_MIN.max(2.0 * RESUMES)
     }
 
     pub(super) fn shift(&mut self, delta_s: f64) {
@@ -345,7 +366,7 @@ impl Pattern {
         } else {
             (self.next + 1, 0.0, alive * (1.0 - self.stop_chance()) * hit_rate)
         };
-        if probability < SLOT_OVER {
+        if self.alive * hit_rate < NAMED_FROM || probability < SLOT_OVER {
             return None;
         }
         let center_s = self.center_s(slot);

@@ -107,7 +107,7 @@ fn belief(line: &Line, onsets: f64, empty: f64, strays: u32, failed_claims: u32)
     let by_chance = (width_s / line.period_s).min(0.95);
     let log_odds =
         -(onsets - 2.0) * by_chance.ln() + empty * EMPTY_FACTOR.ln() + f64::from(strays) * STRAY_FACTOR.ln()
-            - (2.0 + f64::from(failed_claims)).ln();
+            - (2.0 + 2.0 * f64::from(failed_claims)).ln();
     1.0 / (1.0 + (-log_odds).exp())
 }
 

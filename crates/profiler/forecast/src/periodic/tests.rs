@@ -7,12 +7,10 @@ pub(crate) struct Seeded(pub(crate) u64);
 
 impl Seeded {
     pub(crate) fn uniform(&mut self) -> f64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        let mixed = (self.0 ^ (self.0 >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-        ((mixed ^ (mixed >> 33)) >> 11) as f64 / (1u64 << 53) as f64
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1u64 << 53) as f64
     }
 }
 
@@ -101,7 +99,8 @@ fn quantiles_and_probability_are_calibrated_with_jitter_and_skips() {
         );
         assert!((0.06..0.14).contains(&share(early)), "early {}", share(early));
         assert!((0.06..0.14).contains(&share(late)), "late {}", share(late));
-        assert!(f64::from(predicted) > 0.97 * f64::from(predicted + unpredicted));
+        let least = if skip > 0.0 { 0.94 } else { 0.99 };
+        assert!(f64::from(predicted) > least * f64::from(predicted + unpredicted));
         // A little low on purpose: after a skipped slot a stop is possible.
         assert!(
             (-0.10..0.03).contains(&(mean - (1.0 - skip))),

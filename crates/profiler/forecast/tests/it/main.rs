@@ -1,0 +1,7 @@
+//! The forecast on simulated hosts, by a simulated clock.
+
+mod bursts;
+mod robust;
+mod sim;
+mod treated;
+mod units;

@@ -1,0 +1,222 @@
+//! Which units there are, whose waiting belongs where, and what is not measured.
+
+use crate::sim::{START_UTC_MS, managed};
+use std::sync::Arc;
+use tidegate_forecast::{ForecastConfig, Forecaster};
+use tidegate_types::{
+    AppName, Apps, BootTime, Class, ContentionEvent, DeclaredEvent, Entity, Field, Moment, Row, Sample,
+    Source, Unit,
+};
+
+fn moment(second: u64) -> Moment {
+    Moment {
+        boot: BootTime::from_seconds(500.0 + second as f64),
+        utc_ms: START_UTC_MS + second.cast_signed() * 1000,
+    }
+}
+
+fn app_row(name: &str, values: &[(Field, f64)]) -> Row {
+    row(Entity::App(AppName::new(name)), values)
+}
+
+fn row(entity: Entity, values: &[(Field, f64)]) -> Row {
+    let mut row = Row::empty(entity);
+    for (field, value) in values {
+        row.set(*field, *value);
+    }
+    row
+}
+
+/// Shows `rows` for ten seconds; returns the events and the forecaster.
+fn show(apps: &Apps, rows: &[Row]) -> (Vec<ContentionEvent>, Forecaster) {
+    let mut forecaster = Forecaster::new(ForecastConfig::default());
+    let mut events = Vec::new();
+    for second in 1..=10 {
+        let mut sample = Sample {
+            now: moment(second),
+            interval_s: 1.0,
+            rows: rows.to_vec(),
+        };
+        sample.sort();
+        events.extend(forecaster.observe(&sample, apps, &[]));
+    }
+    (events, forecaster)
+}
+
+fn apps(list: &[(&str, Class, Option<&str>)]) -> Apps {
+    list.iter()
+        .map(|(name, class, parent)| {
+            let mut one = managed(name, *class);
+            one.app.parent = parent.map(AppName::new);
+            (AppName::new(name), one)
+        })
+        .collect()
+}
+
+fn check(apps: &Apps, rows: &[Row], expect: &[&str]) {
+    let (events, _) = show(apps, rows);
+    let units: Vec<String> = events.iter().map(|event| event.unit.to_string()).collect();
+    assert_eq!(units, expect);
+}
+
+#[test]
+fn waiting_under_a_limit_belongs_to_the_limit_and_the_rest_to_the_cpus() {
+    let limited = [
+        (Field::CpuUsage, 0.5),
+        (Field::CpuLimit, 0.5),
+        (Field::CpuThrottled, 0.6),
+        (Field::CpuWaiting, 0.62),
+    ];
+    check(
+        &apps(&[("web", Class::Standard, None)]),
+        &[app_row("web", &limited), row(Entity::Host, &[])],
+        &["limit:web/cpu"],
+    );
+    let free = [
+        (Field::CpuUsage, 0.5),
+        (Field::CpuThrottled, 0.0),
+        (Field::CpuWaiting, 0.5),
+    ];
+    check(
+        &apps(&[("web", Class::Standard, None)]),
+        &[app_row("web", &free), row(Entity::Host, &[])],
+        &["cpu"],
+    );
+}
+
+#[test]
+fn waiting_under_an_ancestors_limit_belongs_to_the_ancestor() {
+    let both = apps(&[
+        ("slice", Class::Standard, None),
+        ("slice/web", Class::Standard, Some("slice")),
+    ]);
+    let rows = [
+        app_row(
+            "slice",
+            &[
+                (Field::CpuUsage, 0.0),
+                (Field::CpuLimit, 0.5),
+                (Field::CpuThrottled, 0.7),
+            ],
+        ),
+        app_row(
+            "slice/web",
+            &[
+                (Field::CpuUsage, 0.5),
+                (Field::CpuLimit, f64::INFINITY),
+                (Field::CpuThrottled, 0.0),
+                (Field::CpuWaiting, 0.7),
+            ],
+        ),
+        row(Entity::Host, &[]),
+    ];
+    check(&both, &rows, &["limit:slice/cpu"]);
+    let (_, mut forecaster) = show(&both, &rows);
+    let map = forecaster.map(moment(10), &both);
+    let entry = map
+        .entry(&"limit:slice/cpu".parse().expect("a unit"))
+        .expect("an entry");
+    assert_eq!(entry.drivers[0].app, AppName::new("slice/web"));
+    assert_eq!(entry.source, Source::Persistence);
+}
+
+#[test]
+fn batch_waiting_alone_is_no_contention() {
+    let waiting = [
+        (Field::CpuUsage, 1.5),
+        (Field::CpuLimit, 1.5),
+        (Field::CpuThrottled, 0.9),
+        (Field::CpuWaiting, 0.9),
+    ];
+    check(
+        &apps(&[("crunch", Class::Batch, None)]),
+        &[
+            app_row("crunch", &waiting),
+            row(Entity::Host, &[(Field::HostCpuWaiting, 0.9)]),
+        ],
+        &[],
+    );
+}
+
+#[test]
+fn the_host_memory_disks_and_links_have_units_where_they_are_measured() {
+    let rows = [
+        row(
+            Entity::Host,
+            &[
+                (Field::HostCpuWaiting, 0.5),
+                (Field::HostMemoryWaiting, 0.2),
+                (Field::HostIoWaiting, 0.8),
+            ],
+        ),
+        row(
+            Entity::Disk(Arc::from("vda")),
+            &[
+                (Field::DiskRead, 1e6),
+                (Field::DiskWrite, 0.0),
+                (Field::DiskQueue, 3.0),
+            ],
+        ),
+        row(
+            Entity::Nic(Arc::from("eth0")),
+            &[
+                (Field::NicReceive, 1e6),
+                (Field::NicTransmit, 1e6),
+                (Field::NicSpeed, 1e6),
+            ],
+        ),
+        row(Entity::Core(0), &[(Field::CoreBusy, 1.0)]),
+        row(
+            Entity::Core(1),
+            &[(Field::CoreBusy, 1.0), (Field::CoreWaiting, 1.5)],
+        ),
+    ];
+    check(
+        &Apps::new(),
+        &rows,
+        &["cpu", "mem", "cpu:1", "disk:vda", "net:eth0/rx", "net:eth0/tx"],
+    );
+    let (_, mut forecaster) = show(&Apps::new(), &rows);
+    let units: Vec<String> = forecaster
+        .map(moment(10), &Apps::new())
+        .entries
+        .iter()
+        .map(|entry| entry.unit.to_string())
+        .collect();
+    assert_eq!(
+        units.len(),
+        6,
+        "nothing is said of what is not measured: {units:?}"
+    );
+}
+
+#[test]
+fn an_announced_event_is_on_the_map_with_its_name() {
+    let one = apps(&[("web", Class::Standard, None)]);
+    let rows = [app_row(
+        "web",
+        &[
+            (Field::CpuUsage, 0.1),
+            (Field::CpuLimit, 0.5),
+            (Field::CpuThrottled, 0.0),
+        ],
+    )];
+    let (_, mut forecaster) = show(&one, &rows);
+    forecaster.declare(DeclaredEvent {
+        name: "release".into(),
+        app: AppName::new("web"),
+        at_utc_ms: moment(200).utc_ms,
+        duration_s: 30.0,
+        every_s: None,
+        cores: Some(1.0),
+    });
+    let map = forecaster.map(moment(10), &one);
+    let entry = map
+        .entry(&"limit:web/cpu".parse().expect("a unit"))
+        .expect("an entry");
+    assert!(entry.reason.contains("release"), "{}", entry.reason);
+    assert_eq!(entry.onset.map(|onset| onset.q50), Some(700.0));
+    assert_eq!(entry.end.map(|end| end.q50), Some(730.0));
+    assert!(entry.probability(60) < Some(0.1) && entry.probability(300) > Some(0.9));
+    assert_eq!(map.entry(&Unit::Cpu), None, "no signal, no entry");
+}
