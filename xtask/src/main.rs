@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bed;
 mod bench;
 mod demo;
 mod enter;
@@ -36,6 +37,8 @@ enum Verb {
     Demo(demo::Arguments),
     /// Check on this host that observing is inert and that everything is put back
     Prove(demo::prove::Arguments),
+    /// Boot a virtual host and run checks in it
+    Bed(bed::Arguments),
     /// Serve open-loop requests and write their latencies
     Load(load::Arguments),
     /// Enter groups and become a command
@@ -64,6 +67,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
         Verb::Tidy => tidy::run(),
         Verb::Bench(options) => bench::run(options),
         Verb::Demo(options) => demo::run(options),
+        Verb::Bed(options) => bed::run(options),
         Verb::Prove(options) => demo::prove::run(options),
         Verb::Load(options) => load::run(options).map(|()| true),
         Verb::Enter(options) => enter::run(options).map(|()| true),

@@ -5,7 +5,7 @@
 //! times bind benches, never tests.
 
 mod demo;
-mod host;
+pub(crate) mod host;
 mod recompiler;
 pub(crate) mod report;
 pub(crate) mod stats;

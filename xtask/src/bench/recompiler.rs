@@ -145,13 +145,13 @@ impl Bench {
     /// Every switchable function against the file that it came from.
     fn variants(&self, program: &Path, tools: &Path, report: &mut Report) -> Result<()> {
         let inspection = inspect::binary(program).context("cannot inspect the program")?;
-        let files = self.files()?;
+        let costs = self.files()?;
         let worker = Worker::new(&tools.join("tidegate-worker"))?;
         let host = Processor::of_this_host()?;
         let (mut ratios, mut refused) = (Vec::new(), 0);
         let mut variant_ms = Vec::new();
         for function in &inspection.functions {
-            let Some(file_s) = files.get(&function.name) else {
+            let Some(file_s) = costs.get(&function.name) else {
                 continue;
             };
             let Some(own_s) = variant_s(&worker, &host, function)? else {
