@@ -13,7 +13,7 @@
 //! | `.tidegate.anchors` | alloc, link-order of the body | tables of [`AnchorEntry`], one per function |
 //! | `.tidegate.blobs` | alloc, link-order of the body | [blobs](crate::blob), 8-aligned, sealed records |
 //! | `.tidegate.names` | alloc, link-order of the body | function names, UTF-8, without a terminator |
-//! | `.tidegate.slots` | alloc, write | one 8-byte cell per function: the address that its calls take |
+//! | `.tidegate.slots` | alloc, write, a section group of its own | one 8-byte cell per function: the address that its calls take |
 //! | `.tidegate.refused` | alloc, link-order of the function | [`Refusal`]s, 8-aligned, one after the other |
 //! | `.tidegate.tunables` | alloc | [`Tunable`] records, [`TUNABLE_LENGTH`] bytes each |
 //!

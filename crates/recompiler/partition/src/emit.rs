@@ -87,9 +87,8 @@ fn add_slot(module: Module, chosen: &Chosen, body: Value) -> Switchable<'_> {
     // Somebody outside of the compiler's sight writes it.
     llvm!(LLVMSetExternallyInitialized(slot.0, 1));
     llvm!(LLVMSetAlignment(slot.0, 8));
-    let section = c_name(SLOTS_SECTION);
-    llvm!(LLVMSetSection(slot.0, section.as_ptr()));
-    associate(module, slot, body);
+    // Not tied to the body: where the linker folds two equal bodies into one, both slots must stay.
+    slot.set_own_section(module, &c_name(SLOTS_SECTION));
     let direct = body.is_local() || (body.is_dso_local() && !body.is_interposable());
     Switchable {
         chosen,
@@ -176,8 +175,6 @@ fn add_stub(module: Module, function: &Switchable<'_>) -> Value {
     body.set_dso_local(true);
     stub.set_dso_local(local);
     build_jump(context, stub, function.slot);
-    // Replacing all uses has also moved the slot's link order to the stub.
-    associate(module, function.slot, body);
     stub
 }
 

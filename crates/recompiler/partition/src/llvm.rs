@@ -3,6 +3,7 @@
 //! Shared by the plugin and the worker. It knows nothing of selection, slots or images. Handles are not
 //! lifetimed: whoever disposes of a module must drop its values first, as in LLVM itself.
 
+use llvm_sys::comdat::*;
 use llvm_sys::core::*;
 use llvm_sys::prelude::*;
 use llvm_sys::{LLVMLinkage, LLVMOpcode, LLVMUnnamedAddr};
@@ -28,6 +29,7 @@ unsafe extern "C" {
     fn tidegate_shim_set_dso_local(value: LLVMValueRef, local: c_int);
     fn tidegate_shim_is_interposable(value: LLVMValueRef) -> c_int;
     fn tidegate_shim_has_comdat(value: LLVMValueRef) -> c_int;
+    fn tidegate_shim_no_sanitize(value: LLVMValueRef);
     fn tidegate_shim_has_metadata(value: LLVMValueRef, kind: *const c_char) -> c_int;
     fn tidegate_shim_is_library_function(value: LLVMValueRef) -> c_int;
     fn tidegate_shim_size_of(value: LLVMValueRef) -> u64;
@@ -148,6 +150,22 @@ impl Value {
     /// Whether the global is in a COMDAT group.
     pub fn has_comdat(self) -> bool {
         llvm!(tidegate_shim_has_comdat(self.0)) != 0
+    }
+
+    /// Keeps sanitizers from padding the variable.
+    pub fn exempt_from_sanitizers(self) {
+        llvm!(tidegate_shim_no_sanitize(self.0));
+    }
+
+    /// Gives the global a section of its own although the section's name is shared, without merging it with
+    /// another object's.
+    pub fn set_own_section(self, module: Module, section: &CStr) {
+        let name = CString::new(self.name()).unwrap_or_default();
+        let comdat = llvm!(LLVMGetOrInsertComdat(module.0, name.as_ptr()));
+        let kind = LLVMComdatSelectionKind::LLVMNoDuplicatesComdatSelectionKind;
+        llvm!(LLVMSetComdatSelectionKind(comdat, kind));
+        llvm!(LLVMSetComdat(self.0, comdat));
+        llvm!(LLVMSetSection(self.0, section.as_ptr()));
     }
 
     /// Whether metadata of `kind` is attached to the global.

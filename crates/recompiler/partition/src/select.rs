@@ -215,8 +215,8 @@ fn declaration_refusal(function: Value) -> Option<RefusalReason> {
             RefusalReason::InMemoryArguments,
         ),
         (!function.section().is_empty(), RefusalReason::UserSection),
+        (is_target_clone(function), RefusalReason::TargetClones),
         (function.has_comdat(), RefusalReason::ReplaceableBody),
-        (is_target_clone(&function.name()), RefusalReason::TargetClones),
         (
             llvm!(LLVMHasPersonalityFn(function.0)) != 0,
             RefusalReason::ExceptionHandling,
@@ -228,10 +228,14 @@ fn declaration_refusal(function: Value) -> Option<RefusalReason> {
         .map(|(_, reason)| reason)
 }
 
-/// Clang's names for clones per target: `name.arch_…`, `name.avx2…`, `name.default`, `name.resolver`.
-fn is_target_clone(name: &str) -> bool {
-    name.rsplit_once('.')
-        .is_some_and(|(_, suffix)| suffix.starts_with("arch_") || ["default", "resolver"].contains(&suffix))
+/// Clones are named after the ifunc that chooses among them: `name.avx2.0`, `name.default.1`, `name.resolver`.
+fn is_target_clone(function: Value) -> bool {
+    let name = function.name();
+    let module = Module(llvm!(LLVMGetGlobalParent(function.0)));
+    let chosen = name
+        .split_once('.')
+        .and_then(|(stem, _)| crate::llvm::global(module, stem));
+    chosen.is_some_and(|chosen| !llvm!(LLVMIsAGlobalIFunc(chosen.0)).is_null())
 }
 
 /// What the function's instructions rule out.

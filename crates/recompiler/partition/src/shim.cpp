@@ -180,6 +180,14 @@ int tidegate_shim_is_interposable(LLVMValueRef value) { return unwrap<GlobalValu
 
 int tidegate_shim_has_comdat(LLVMValueRef value) { return unwrap<GlobalValue>(value)->hasComdat(); }
 
+// Keeps sanitizers from padding the variable.
+void tidegate_shim_no_sanitize(LLVMValueRef value) {
+  GlobalValue::SanitizerMetadata metadata;
+  metadata.NoAddress = true;
+  metadata.NoHWAddress = true;
+  unwrap<GlobalVariable>(value)->setSanitizerMetadata(metadata);
+}
+
 int tidegate_shim_has_metadata(LLVMValueRef value, const char *kind) {
   return unwrap<GlobalObject>(value)->hasMetadata(kind);
 }

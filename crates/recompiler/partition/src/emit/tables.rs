@@ -358,6 +358,7 @@ impl<'a> Tables<'a> {
             c"tidegate.table".as_ptr()
         )));
         global.set_linkage(LLVMLinkage::LLVMPrivateLinkage);
+        global.exempt_from_sanitizers();
         llvm!(LLVMSetGlobalConstant(global.0, 1));
         llvm!(LLVMSetAlignment(global.0, alignment));
         let section = c_name(section);
