@@ -206,6 +206,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let holds = cost(&mut collector, rounds) & steady(&mut collector, rounds);
     churn(&mut collector, &bed)?;
     fast(&collector);
+    #[cfg(feature = "bpf")]
+    by_bpf::report_all(&collector, rounds);
     drop(bed);
     if !holds {
         std::process::exit(1);
@@ -282,4 +284,127 @@ fn fast(collector: &Collector) {
     let mut costs: Vec<f64> = (0..30).map(|_| timed(|| _ = fast.poll())).collect();
     report("fast_poll_apps", fast.len() as f64, "apps", None);
     report("fast_poll_cpu", median(&mut costs).0, "us", None);
+}
+
+/// The BPF readers beside the files.
+#[cfg(feature = "bpf")]
+mod by_bpf {
+    use super::{median, report, timed};
+    use std::io::{Read, Write};
+    use std::os::unix::fs::MetadataExt;
+    use std::path::Path;
+    use tidegate_telemetry::{Collector, CoresByBpf, GroupsByBpf, parse};
+    use tidegate_types::Hierarchy;
+
+    /// Round trips between two threads in one reading of the cost of a context switch.
+    const ROUND_TRIPS: usize = 5000;
+
+    /// Groups whose records are compared with their files.
+    const MOST_COMPARED: usize = 200;
+
+    pub(crate) fn report_all(collector: &Collector, rounds: usize) {
+        match collector.layout().root(Hierarchy::V2).map(GroupsByBpf::open) {
+            Some(Ok(mut reader)) => groups(&mut reader, collector, rounds),
+            Some(Err(reason)) => eprintln!("SKIP telemetry_bench BPF groups: {reason}"),
+            None => eprintln!("SKIP telemetry_bench BPF groups: no v2 tree"),
+        }
+        if let Err(reason) = switches() {
+            eprintln!("SKIP telemetry_bench BPF cores: {reason}");
+        }
+    }
+
+    fn usage_ns(folder: &Path) -> Option<u64> {
+        let mut usage = None;
+        parse::keyed(&std::fs::read(folder.join("cpu.stat")).ok()?, |key, value| {
+            if key == b"usage_usec" {
+                usage = Some(value * 1000);
+            }
+        });
+        usage
+    }
+
+    fn groups(reader: &mut GroupsByBpf, collector: &Collector, rounds: usize) {
+        let mut costs: Vec<f64> = (0..rounds).map(|_| timed(|| _ = reader.read())).collect();
+        let count = reader.read().map_or(0, <[_]>::len);
+        report("bpf_groups", count as f64, "groups", None);
+        report("bpf_groups_cpu", median(&mut costs).0, "us", None);
+        let Some(root) = collector.layout().root(Hierarchy::V2) else {
+            return;
+        };
+        let mut differences = Vec::new();
+        for app in collector.apps() {
+            let Some(place) = app
+                .group
+                .as_ref()
+                .and_then(|group| group.in_hierarchy(Hierarchy::V2))
+            else {
+                continue;
+            };
+            let folder = root.join(place.path.trim_start_matches('/'));
+            if differences.len() >= MOST_COMPARED
+                || folder.metadata().is_ok_and(|metadata| metadata.ino() != place.id)
+            {
+                continue;
+            }
+            // The group goes on running, so its file is read before and after the pass.
+            let before = usage_ns(&folder);
+            let records = reader.read().unwrap_or_default();
+            let record = records.iter().find(|record| record.id == place.id).copied();
+            if let (Some(before), Some(record), Some(after)) = (before, record, usage_ns(&folder)) {
+                let outside = before
+                    .saturating_sub(record.usage_ns)
+                    .max(record.usage_ns.saturating_sub(after + 1000));
+                differences.push(outside as f64 / 1e3);
+            }
+        }
+        if differences.is_empty() {
+            return;
+        }
+        report("bpf_groups_compared", differences.len() as f64, "groups", None);
+        report(
+            "bpf_usage_difference_median",
+            median(&mut differences).0,
+            "us",
+            None,
+        );
+        let worst = differences.last().copied().unwrap_or(f64::NAN);
+        report("bpf_usage_difference_worst", worst, "us", None);
+    }
+
+    /// Wall time of a round trip through two pipes, in microseconds.
+    fn round_trip_us() -> std::io::Result<f64> {
+        let ((mut near_in, mut far_out), (mut far_in, mut near_out)) = (std::io::pipe()?, std::io::pipe()?);
+        let echo = std::thread::spawn(move || {
+            let mut byte = [0];
+            while far_in.read_exact(&mut byte).is_ok() && far_out.write_all(&byte).is_ok() {}
+        });
+        let begun = std::time::Instant::now();
+        let mut byte = [0];
+        for _ in 0..ROUND_TRIPS {
+            near_out.write_all(&byte)?;
+            near_in.read_exact(&mut byte)?;
+        }
+        let took = begun.elapsed().as_secs_f64() * 1e6 / ROUND_TRIPS as f64;
+        drop(near_out);
+        let _ = echo.join();
+        Ok(took)
+    }
+
+    /// What watching the scheduler adds to a round trip, which is two switches at least.
+    fn switches() -> Result<(), String> {
+        const PAIRS: usize = 11;
+        let mut added = Vec::new();
+        let mut plain = Vec::new();
+        for _ in 0..PAIRS {
+            let without = round_trip_us().map_err(|error| error.to_string())?;
+            let reader = CoresByBpf::open()?;
+            let with = round_trip_us().map_err(|error| error.to_string())?;
+            drop(reader);
+            plain.push(without);
+            added.push(with - without);
+        }
+        report("round_trip", median(&mut plain).0, "us", None);
+        report("bpf_cores_added_to_round_trip", median(&mut added).0, "us", None);
+        Ok(())
+    }
 }

@@ -5,6 +5,7 @@
 //! nothing comes or goes. What cannot be read is absent; after the start nothing here fails.
 
 use crate::TelemetryError;
+use crate::bpf::CoreWaiting;
 use crate::budget::{Budget, BudgetLimits};
 use crate::clock::{Clock, ClockReading, host_clock};
 use crate::connector::ProcessEvents;
@@ -48,6 +49,8 @@ pub struct CollectorConfig {
     pub own_prefixes: Vec<String>,
     /// Bounds of tidegate's own use.
     pub budget: BudgetLimits,
+    /// Whether to ask for the BPF reader of waiting per CPU, where it was built in.
+    pub bpf: bool,
 }
 
 impl Default for CollectorConfig {
@@ -64,6 +67,7 @@ impl Default for CollectorConfig {
             descriptor_share: 0.8,
             own_prefixes: vec!["tidegate".to_owned()],
             budget: BudgetLimits::default(),
+            bpf: true,
         }
     }
 }
@@ -98,6 +102,8 @@ struct HostSide {
     disks: DiskReader,
     host: HostReader,
     own: OwnReader,
+    /// Waiting per CPU, or why it is not known.
+    core_waiting: Result<CoreWaiting, String>,
 }
 
 /// See the module.
@@ -410,6 +416,11 @@ impl Collector {
             .read(proc_folder, side.sys.as_ref(), buffer, at, rows, &self.host_rows);
         side.disks
             .read(proc_folder, buffer, &side.devices, at, rows, &self.disk_rows);
+        if let Ok(waiting) = &mut side.core_waiting {
+            for (core, place) in side.host.cores.iter().zip(&self.host_rows.cores) {
+                rows[*place].set(Field::CoreWaiting, waiting.mean(*core, at));
+            }
+        }
         let online = side.host.online();
         let mut means = crate::group_reader::Means {
             roots: &self.roots,
@@ -471,6 +482,11 @@ impl Collector {
         &self.side.host
     }
 
+    /// Why waiting per CPU is not known, if so.
+    pub(crate) fn core_waiting_absent(&self) -> Option<&str> {
+        self.side.core_waiting.as_ref().err().map(String::as_str)
+    }
+
     pub(crate) fn devices(&self) -> &Devices {
         &self.side.devices
     }
@@ -509,12 +525,20 @@ impl HostSide {
             devices,
             host,
             own: OwnReader::open(),
+            core_waiting: if config.bpf {
+                CoreWaiting::open()
+            } else {
+                Err("not asked for".to_owned())
+            },
         })
     }
 
     fn forget(&mut self) {
         self.disks.forget();
         self.host.forget();
+        if let Ok(waiting) = &mut self.core_waiting {
+            waiting.forget();
+        }
     }
 }
 

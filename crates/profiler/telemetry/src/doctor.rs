@@ -270,8 +270,8 @@ impl Collector {
             ),
             signal(
                 "CPUs' waiting (run queue)",
-                false,
-                "BPF on scheduler events is not in use",
+                self.core_waiting_absent().is_none(),
+                self.core_waiting_absent().unwrap_or("BPF on scheduler events"),
                 "waiting is known per app and host, not per CPU",
                 "build with the `bpf` feature, on a kernel with BTF, as root",
             ),

@@ -4,8 +4,11 @@
 //! limits of a few apps between samples; [`Collector::doctor`] says what is measured, what is absent
 //! and what that costs; [`Budget`] decides what tidegate sheds when it costs too much itself. This room
 //! only reads: it writes nothing, moves no process, and asks no other manager.
-#![forbid(unsafe_code)]
+#![cfg_attr(not(feature = "bpf"), forbid(unsafe_code))]
+#![cfg_attr(feature = "bpf", deny(unsafe_code))]
 
+#[cfg_attr(not(feature = "bpf"), path = "without_bpf.rs")]
+mod bpf;
 mod budget;
 mod clock;
 mod collector;
@@ -28,6 +31,8 @@ mod rate;
 mod roster;
 mod slots;
 
+#[cfg(feature = "bpf")]
+pub use bpf::{CoresByBpf, GroupRecord, GroupsByBpf};
 pub use budget::{Budget, BudgetLimits, MOST_SHED};
 pub use clock::{Clock, ClockReading, host_clock};
 pub use collector::{Collector, CollectorConfig, raise_descriptor_limit};

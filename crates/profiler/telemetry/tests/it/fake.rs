@@ -97,6 +97,7 @@ impl Fake {
             rules: self.rules.clone(),
             sweep_interval: Duration::from_secs(5),
             process_events: false,
+            bpf: false,
             ..CollectorConfig::default()
         }
     }

@@ -8,14 +8,14 @@ use tidegate_telemetry::{Collector, CollectorConfig, FastPoll, LayoutKind, host_
 use tidegate_types::{AppName, Entity, Event, Field, Hierarchy, Sample};
 
 /// Groups of our own in every hierarchy that makes apps, removed at the end.
-struct Bed {
+pub(crate) struct Bed {
     folders: Vec<PathBuf>,
     children: Vec<Child>,
     name: String,
 }
 
 impl Bed {
-    fn new(collector: &Collector, name: &str) -> Result<Self, String> {
+    pub(crate) fn new(collector: &Collector, name: &str) -> Result<Self, String> {
         let name = format!("tg-test-{name}-{}", std::process::id());
         let mut bed = Self {
             folders: Vec::new(),
@@ -47,15 +47,21 @@ impl Bed {
     }
 
     /// A child that spins, moved into the groups.
-    fn spin(&mut self) {
-        let child = Command::new("sh")
-            .args(["-c", "while :; do :; done"])
-            .spawn()
-            .expect("sh starts");
+    pub(crate) fn spin(&mut self) {
+        let child = spinner();
         for folder in &self.folders {
             std::fs::write(folder.join("cgroup.procs"), child.id().to_string()).expect("moved");
         }
         self.children.push(child);
+    }
+
+    /// Its group below `root`.
+    #[cfg(feature = "bpf")]
+    pub(crate) fn folder(&self, root: &Path) -> Option<PathBuf> {
+        self.folders
+            .iter()
+            .find(|folder| folder.starts_with(root))
+            .cloned()
     }
 
     fn limit(&self, cores: f64) -> bool {
@@ -77,6 +83,23 @@ impl Drop for Bed {
         for folder in &self.folders {
             remove(folder);
         }
+    }
+}
+
+fn spinner() -> Child {
+    Command::new("sh")
+        .args(["-c", "while :; do :; done"])
+        .spawn()
+        .expect("sh starts")
+}
+
+/// Spinners where this test itself runs, ended when dropped.
+#[cfg(feature = "bpf")]
+pub(crate) fn spin_in_root(count: usize) -> Bed {
+    Bed {
+        folders: Vec::new(),
+        children: (0..count).map(|_| spinner()).collect(),
+        name: String::new(),
     }
 }
 

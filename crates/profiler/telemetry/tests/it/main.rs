@@ -1,5 +1,7 @@
 //! The room as a whole: on fake trees of every layout with a clock of our own, and on this host.
 
+#[cfg(feature = "bpf")]
+mod bpf;
 #[path = "../support/counting.rs"]
 mod counting;
 mod discovery;

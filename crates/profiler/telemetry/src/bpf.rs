@@ -1,0 +1,222 @@
+//! The BPF readers: all groups in one pass, and how long tasks waited for each CPU.
+//!
+//! Both are optional at build time (feature `bpf`) and at run time: a kernel without type information,
+//! a process without the right, or an older iterator is one reason in words, and files are read
+//! instead. Nothing is pinned, so nothing outlives the process.
+
+#![expect(
+    unsafe_code,
+    reason = "the records are shared memory, mapped once and read in place"
+)]
+
+use libbpf_rs::{
+    CgroupIterOpts, CgroupIterOrder, IterOpts, Link, MapCore, MapFlags, MapHandle, Object, ObjectBuilder,
+};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::mm::{MapFlags as Sharing, ProtFlags};
+use std::ffi::c_void;
+use std::io::Read;
+use std::path::Path;
+use tidegate_types::BootTime;
+
+static GROUPS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/groups.bpf.o"));
+static CORES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/cores.bpf.o"));
+
+/// One group as the kernel side writes it; times in nanoseconds.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GroupRecord {
+    /// The group's id, which is the inode of its folder.
+    pub id: u64,
+    /// CPU time.
+    pub usage_ns: u64,
+    /// CPU time in user space.
+    pub user_ns: u64,
+    /// CPU time in the kernel.
+    pub system_ns: u64,
+    /// Waiting: I/O some and full, memory some and full, CPU some and full. Up to 2 seconds old.
+    pub waiting_ns: [u64; 6],
+}
+
+/// An error with all that led to it.
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
+fn in_words(error: libbpf_rs::Error) -> String {
+    format!("{error:#}")
+}
+
+fn load(bytes: &[u8]) -> Result<Object, String> {
+    // libbpf would write to standard error.
+    libbpf_rs::set_print(None);
+    ObjectBuilder::default()
+        .open_memory(bytes)
+        .map_err(in_words)?
+        .load()
+        .map_err(in_words)
+}
+
+fn map(object: &Object, name: &str) -> Result<MapHandle, String> {
+    let found = object.maps().find(|map| map.name() == name);
+    let map = found.ok_or_else(|| format!("no map {name}"))?;
+    MapHandle::try_from(&map).map_err(in_words)
+}
+
+/// Reads all groups of a v2 tree at once.
+#[derive(Debug)]
+pub struct GroupsByBpf {
+    link: Link,
+    records: Mapped,
+    _map: MapHandle,
+    /// Groups of the last pass that did not fit.
+    pub overflow: u64,
+}
+
+/// The kernel's array of records, mapped read-only for as long as this lives.
+#[derive(Debug)]
+struct Mapped {
+    start: *const GroupRecord,
+    entries: usize,
+}
+
+// SAFETY: the mapping belongs to this value alone and is only read; the pointer is valid in every thread.
+unsafe impl Send for Mapped {}
+
+impl Drop for Mapped {
+    fn drop(&mut self) {
+        // SAFETY: the region was mapped with this start and length, and no reference into it outlives `self`.
+        let _ = unsafe {
+            rustix::mm::munmap(
+                self.start.cast_mut().cast::<c_void>(),
+                self.entries * RECORD_BYTES,
+            )
+        };
+    }
+}
+
+const RECORD_BYTES: usize = size_of::<GroupRecord>();
+
+impl Mapped {
+    fn new(map: &MapHandle) -> Result<Self, String> {
+        let entries = map.max_entries() as usize;
+        if map.value_size() as usize != RECORD_BYTES {
+            return Err("the kernel side writes other records".to_owned());
+        }
+        // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists.
+        let start = unsafe {
+            rustix::mm::mmap(
+                std::ptr::null_mut(),
+                entries * RECORD_BYTES,
+                ProtFlags::READ,
+                Sharing::SHARED,
+                map.as_fd(),
+                0,
+            )
+        };
+        let start = start.map_err(|errno| errno.to_string())?;
+        Ok(Self {
+            start: start.cast::<GroupRecord>(),
+            entries,
+        })
+    }
+
+    /// The first `count` entries, as they are between two passes.
+    fn first(&self, count: usize) -> &[GroupRecord] {
+        // SAFETY: the region holds `entries` records of plain integers, is page-aligned and mapped while
+        // `self` lives; the kernel writes it only during a pass, which needs `&mut` of the owner.
+        unsafe { std::slice::from_raw_parts(self.start, count.min(self.entries)) }
+    }
+}
+
+impl GroupsByBpf {
+    /// Loads the iterator over the tree at `root`; the error says why it cannot be had.
+    pub fn open(root: &Path) -> Result<Self, String> {
+        let folder: OwnedFd = crate::files::open_folder(root).map_err(|errno| errno.to_string())?;
+        let object = load(GROUPS)?;
+        let program = object.progs_mut().find(|program| program.name() == "read_groups");
+        let program = program.ok_or("no program read_groups")?;
+        let options = IterOpts::Cgroup(CgroupIterOpts {
+            order: CgroupIterOrder::DescendantsPre,
+            ..CgroupIterOpts::from_fd(folder.as_fd())
+        });
+        let link = program.attach_iter_with_opts(options).map_err(in_words)?;
+        let map = map(&object, "records")?;
+        Ok(Self {
+            link,
+            records: Mapped::new(&map)?,
+            _map: map,
+            overflow: 0,
+        })
+    }
+
+    /// One pass: every group of the tree, the root first, parents before their children.
+    pub fn read(&mut self) -> std::io::Result<&[GroupRecord]> {
+        let mut pass = libbpf_rs::Iter::new(&self.link).map_err(std::io::Error::other)?;
+        let mut nothing = [0; 64];
+        while pass.read(&mut nothing)? > 0 {}
+        let header = self.records.first(1)[0];
+        self.overflow = header.usage_ns;
+        Ok(&self.records.first(header.id as usize + 1)[1..])
+    }
+}
+
+/// How long tasks waited for each CPU.
+#[derive(Debug)]
+pub struct CoresByBpf {
+    _links: Vec<Link>,
+    map: MapHandle,
+}
+
+impl CoresByBpf {
+    /// Attaches to the scheduler's events; the error says why it cannot be done.
+    pub fn open() -> Result<Self, String> {
+        let object = load(CORES)?;
+        let links = object
+            .progs_mut()
+            .map(|program| program.attach().map_err(in_words))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self {
+            _links: links,
+            map: map(&object, "cores")?,
+        })
+    }
+
+    /// Nanoseconds that tasks waited for `core` since the start, with the context switches of it.
+    pub fn waited(&self, core: u16) -> Option<(u64, u64)> {
+        let mut value = [0; 16];
+        let key = u32::from(core).to_ne_bytes();
+        let found = self.map.lookup_into(&key, &mut value, MapFlags::ANY).ok()?;
+        let (nanoseconds, switches) = value.split_at(8);
+        let number = |bytes: &[u8]| bytes.try_into().ok().map(u64::from_ne_bytes);
+        found.then_some((number(nanoseconds)?, number(switches)?))
+    }
+}
+
+/// Rates of waiting per CPU, for the collector.
+#[derive(Debug)]
+pub(crate) struct CoreWaiting {
+    reader: CoresByBpf,
+    counters: Vec<(u16, crate::rate::Counter)>,
+}
+
+impl CoreWaiting {
+    pub(crate) fn open() -> Result<Self, String> {
+        Ok(Self {
+            reader: CoresByBpf::open()?,
+            counters: Vec::new(),
+        })
+    }
+
+    /// Tasks that waited for `core` on average since the look before; NaN at first.
+    pub(crate) fn mean(&mut self, core: u16, at: BootTime) -> f64 {
+        let known = self.counters.iter().position(|(known, _)| *known == core);
+        let place = known.unwrap_or_else(|| {
+            self.counters.push((core, crate::rate::Counter::default()));
+            self.counters.len() - 1
+        });
+        let waited = self.reader.waited(core).map(|(nanoseconds, _)| nanoseconds);
+        self.counters[place].1.rate(waited, at) * 1e-9
+    }
+
+    pub(crate) fn forget(&mut self) {
+        self.counters.clear();
+    }
+}

@@ -1,0 +1,101 @@
+//! The BPF readers say what the files say, under load and for longer than any counter of theirs wraps.
+
+use crate::live::{Bed, spin_in_root};
+use crate::skip;
+use std::time::{Duration, Instant};
+use tidegate_telemetry::{Collector, CollectorConfig, CoresByBpf, GroupsByBpf, parse};
+use tidegate_types::Hierarchy;
+
+/// Longer than 2^32 ns twice over, and than the kernel's own interval of 2 s many times.
+const LOAD: Duration = Duration::from_secs(11);
+
+#[test]
+fn groups_agree_with_their_files() {
+    let name = "bpf::groups_agree_with_their_files";
+    let collector = Collector::new(CollectorConfig::default()).expect("this host can be read");
+    let Some(root) = collector.layout().root(Hierarchy::V2) else {
+        return skip(name, "no v2 tree");
+    };
+    let mut reader = match GroupsByBpf::open(root) {
+        Ok(reader) => reader,
+        Err(reason) => return skip(name, &reason),
+    };
+    let mut bed = match Bed::new(&collector, "bpf") {
+        Ok(bed) => bed,
+        Err(reason) => return skip(name, &reason),
+    };
+    for _ in 0..4 {
+        bed.spin();
+    }
+    let folder = bed.folder(root).expect("a group in the v2 tree");
+    let id = std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(&folder).expect("a folder"));
+    let (begun, mut looks, mut last) = (Instant::now(), 0, 0);
+    while begun.elapsed() < LOAD {
+        std::thread::sleep(Duration::from_millis(700));
+        let before = usage_us(&folder);
+        let record = *reader
+            .read()
+            .expect("a pass")
+            .iter()
+            .find(|record| record.id == id)
+            .expect("the group");
+        let after = usage_us(&folder);
+        // The clock tick that both are brought up to date by may fall between them.
+        let slack = 20_000;
+        let usage = record.usage_ns / 1000;
+        assert!(
+            (before.saturating_sub(slack)..=after + slack).contains(&usage),
+            "{before} {usage} {after}"
+        );
+        let pressure = parse::pressure(&std::fs::read(folder.join("cpu.pressure")).expect("pressure"));
+        if let Some(waited) = pressure.some_us {
+            let by_bpf = record.waiting_ns[4] / 1000;
+            // Up to two seconds old, plus what the kernel's worker is late on a busy host.
+            assert!(
+                by_bpf <= waited && waited - by_bpf <= 4_000_000,
+                "{by_bpf} {waited}"
+            );
+            assert!(by_bpf >= last, "it never goes back");
+            last = by_bpf;
+        }
+        looks += 1;
+    }
+    assert!(
+        looks > 5 && last > 4_300_000,
+        "waited past 2^32 ns: {last} us in {looks} looks"
+    );
+    assert_eq!(reader.overflow, 0);
+}
+
+fn usage_us(folder: &std::path::Path) -> u64 {
+    let mut usage = None;
+    let text = std::fs::read(folder.join("cpu.stat")).expect("cpu.stat");
+    parse::keyed(&text, |key, value| {
+        if key == b"usage_usec" {
+            usage = Some(value);
+        }
+    });
+    usage.expect("usage")
+}
+
+#[test]
+fn more_tasks_than_cpus_wait() {
+    let reader = match CoresByBpf::open() {
+        Ok(reader) => reader,
+        Err(reason) => return skip("bpf::more_tasks_than_cpus_wait", &reason),
+    };
+    let cpus = std::thread::available_parallelism().expect("CPUs").get();
+    let total = |reader: &CoresByBpf| -> f64 {
+        let cores = 0..u16::try_from(cpus).expect("fits");
+        cores
+            .filter_map(|core| reader.waited(core))
+            .map(|(waited, _)| waited as f64 / 1e9)
+            .sum()
+    };
+    let _spinners = spin_in_root(3 * cpus);
+    let (before, begun) = (total(&reader), Instant::now());
+    std::thread::sleep(Duration::from_secs(2));
+    let waiting = (total(&reader) - before) / begun.elapsed().as_secs_f64();
+    // Twice as many wait as there are CPUs; others on the host only add to that.
+    assert!(waiting > cpus as f64, "{waiting} tasks waited on {cpus} CPUs");
+}
