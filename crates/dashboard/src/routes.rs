@@ -3,6 +3,7 @@
 //! Reading is one router, served at both doors; acting is another, at the socket only. Both are declared
 //! with their OpenAPI descriptions, so the document cannot name an address that is not served.
 
+use crate::assemble::APPS_WITH_SPARKS;
 use crate::backend::{
     Backend, BackendError, Caller, Control, Done, InspectRequest, PlanRequest, ReportQuery, SeriesQuery,
     StormReport, StormRequest, SwitchReport, SwitchRequest,
@@ -26,8 +27,6 @@ use utoipa::{IntoParams, OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// Apps in one answer of `view`: what a page can show. `apps` answers with all of them.
-const APPS_IN_VIEW: usize = 200;
 /// Points of one series: more than any screen has columns.
 const MAX_POINTS: u32 = 2_000;
 /// A view older than this many seconds means that the loop does not turn.
@@ -82,14 +81,14 @@ fn body<T>(given: Result<Json<T>, JsonRejection>) -> Result<T, Problem> {
 /// change seldom and have addresses of their own.
 #[utoipa::path(get, path = "/api/v1/view", tag = "read", responses((status = 200, body = View)))]
 async fn view(State(rooms): State<Rooms>) -> Json<View> {
-    Json(rooms.shared.view().page(APPS_IN_VIEW))
+    Json(rooms.shared.view().page(APPS_WITH_SPARKS))
 }
 
 /// Which apps, and how much of them.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct AppsQuery {
-    /// Also their recent values.
+    /// Also the recent values of the 200 busiest.
     #[serde(default)]
     sparks: bool,
 }

@@ -39,6 +39,20 @@ impl Heat {
         self.view = self.build();
     }
 
+    /// Takes over the columns that a daemon before this one kept.
+    pub(super) fn resume(&mut self, past: &HeatView) {
+        self.window_s = past.window_s;
+        let columns = past.columns.iter().rev().take(MAX_COLUMNS).rev();
+        self.columns = columns
+            .map(|column| {
+                let cells = past.units.iter().zip(&column.probability);
+                let known = cells.filter_map(|(unit, cell)| Some((unit.clone(), (*cell)?)));
+                (column.at_utc_ms, known.collect())
+            })
+            .collect();
+        self.view = self.build();
+    }
+
     pub(super) fn view(&self) -> HeatView {
         self.view.clone()
     }

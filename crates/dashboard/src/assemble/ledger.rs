@@ -1,7 +1,7 @@
 //! Leases from their first mention to their outcome.
 
 use super::push_bounded;
-use crate::view::{LeaseRow, LeaseState, MapView, PredictionRow};
+use crate::view::{LeaseRow, LeaseState, MapView, PredictionRow, View};
 use std::collections::{BTreeMap, VecDeque};
 use tidegate_types::{Moment, Outcome, Plan, WriteResult};
 
@@ -29,12 +29,29 @@ impl Ledger {
         }
     }
 
+    /// Takes over what a daemon before this one kept; what it held has ended with it.
+    pub(super) fn resume(&mut self, past: &View) {
+        let held = past.plan.leases.iter().map(|row| LeaseRow {
+            end_utc_ms: row.end_utc_ms.min(past.made_utc_ms.max(row.start_utc_ms)),
+            state: LeaseState::Ended,
+            ..row.clone()
+        });
+        let rows = held.chain(past.actions.iter().cloned());
+        self.ended = rows.take(MAX_ENDED).collect();
+    }
+
+    /// Takes an ended lease back, where a plan lists it again.
+    fn revive(&mut self, id: u64) -> Option<LeaseRow> {
+        let place = self.ended.iter().position(|row| row.id == id)?;
+        self.ended.remove(place)
+    }
+
     /// Takes over what should hold; what is no longer listed has ended.
     pub(super) fn plan(&mut self, plan: &Plan, now: Moment) {
         let mut rest = std::mem::take(&mut self.live);
         for lease in &plan.leases {
             let mut row = LeaseRow::new(lease, now);
-            if let Some(known) = rest.remove(&row.id) {
+            if let Some(known) = rest.remove(&row.id).or_else(|| self.revive(row.id)) {
                 row.found = row.found.or(known.found);
                 row.prediction = known.prediction.or(row.prediction);
                 row.outcome = known.outcome;

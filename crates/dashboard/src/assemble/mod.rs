@@ -18,13 +18,15 @@ use score::Scores;
 use sparks::Histories;
 use std::collections::VecDeque;
 use tidegate_types::{
-    Apps, BootTime, ContentionEvent, Entity, Event, Field, Input, Mode, Moment, Output, Sample, Unit,
+    AppName, Apps, BootTime, ContentionEvent, Entity, Event, Field, Input, Mode, Moment, Output, Sample, Unit,
 };
 
 /// Events of contention that the view keeps: a page of them.
 const MAX_CONTENTION: usize = 200;
 /// Variants that the view keeps.
 const MAX_VARIANTS: usize = 200;
+/// Apps whose recent values are in the view, the busiest first: what the page shows of them.
+pub(crate) const APPS_WITH_SPARKS: usize = 200;
 /// Notices that the view keeps.
 const MAX_NOTICES: usize = 100;
 
@@ -49,7 +51,8 @@ pub struct Assembler {
     ledger: Ledger,
     scores: Scores,
     histories: Histories,
-    contention: VecDeque<(Unit, BootTime, ContentionRow)>,
+    /// The key says which rows an event still going on may replace; rows of a daemon before have none.
+    contention: VecDeque<(Option<(Unit, BootTime)>, ContentionRow)>,
     variants: VecDeque<VariantRow>,
     notices: VecDeque<NoticeRow>,
 }
@@ -82,8 +85,28 @@ impl Assembler {
         self.doctor = doctor;
     }
 
-    /// Takes in one tick and returns the view after it.
+    /// Goes on from the view that a daemon before this one kept: its actions, scores and recent map stay on
+    /// the page. What it held at its end has ended, since nothing is held without a daemon; a lease that the
+    /// next plan still lists comes back to life.
+    pub fn resume(&mut self, past: &View) {
+        self.ledger.resume(past);
+        self.scores.resume(&past.skill);
+        self.heat.resume(&past.heat);
+        let contention = past.contention.iter().map(|row| (None, row.clone()));
+        self.contention = contention.take(MAX_CONTENTION).collect();
+        self.variants = past.variants.iter().take(MAX_VARIANTS).cloned().collect();
+        self.notices = past.notices.iter().take(MAX_NOTICES).cloned().collect();
+    }
+
+    /// Takes in one tick and returns the view after it. Publish it only where the input had a sample: the
+    /// view of a tick without one has no values.
     pub fn tick(&mut self, input: &Input, output: &Output, apps: &Apps, state: HostState) -> View {
+        self.absorb(input, output);
+        self.view(input, output, apps, state)
+    }
+
+    /// Takes in one tick without making a view: for the ticks between two samples.
+    pub fn absorb(&mut self, input: &Input, output: &Output) {
         let now = input.now;
         for event in &input.events {
             self.event(now, event);
@@ -108,7 +131,6 @@ impl Assembler {
         if let Some(sample) = &input.sample {
             self.histories.push(sample);
         }
-        self.view(input, output, apps, state)
     }
 
     fn event(&mut self, now: Moment, event: &Event) {
@@ -134,17 +156,10 @@ impl Assembler {
 
     fn contend(&mut self, now: Moment, event: &ContentionEvent) {
         let row = ContentionRow::new(event, now);
-        let known = self
-            .contention
-            .iter_mut()
-            .find(|(unit, begin, _)| *unit == event.unit && *begin == event.begin);
-        match known {
-            Some(known) => known.2 = row,
-            None => push_bounded(
-                &mut self.contention,
-                (event.unit.clone(), event.begin, row),
-                MAX_CONTENTION,
-            ),
+        let key = Some((event.unit.clone(), event.begin));
+        match self.contention.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, known)) => *known = row,
+            None => push_bounded(&mut self.contention, (key, row), MAX_CONTENTION),
         }
     }
 
@@ -168,7 +183,7 @@ impl Assembler {
                 ..PlanView::new(&output.plan, input.now)
             },
             actions: self.ledger.ended(),
-            contention: self.contention.iter().map(|(.., row)| row.clone()).collect(),
+            contention: self.contention.iter().map(|(_, row)| row.clone()).collect(),
             variants: self.variants.iter().cloned().collect(),
             skill: self.scores.rows(&self.map),
             notices: self.notices.iter().cloned().collect(),
@@ -179,10 +194,7 @@ impl Assembler {
     fn app_rows(&self, apps: &Apps, sample: &Sample) -> Vec<AppRow> {
         let mut rows: Vec<AppRow> = apps
             .values()
-            .map(|managed| AppRow {
-                sparks: self.histories.of(&Entity::App(managed.app.name.clone())),
-                ..AppRow::new(managed, sample)
-            })
+            .map(|managed| AppRow::new(managed, sample))
             .collect();
         let load = |row: &AppRow| row.cpu_cores.unwrap_or(0.0) + row.waiting_ratio().unwrap_or(0.0);
         // Names are unique, so the order is whole and the same everywhere.
@@ -191,6 +203,9 @@ impl Assembler {
                 .total_cmp(&load(left))
                 .then_with(|| left.name.cmp(&right.name))
         });
+        for row in rows.iter_mut().take(APPS_WITH_SPARKS) {
+            row.sparks = self.histories.of(&Entity::App(AppName::new(&row.name)));
+        }
         rows
     }
 }

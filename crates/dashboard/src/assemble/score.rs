@@ -59,6 +59,7 @@ impl Sums {
             skill: brier
                 .zip(reference)
                 .map(|(brier, reference)| 1.0 - brier / reference),
+            onset_errors: self.onset_errors,
             onset_error_s: mean(self.onset_error_s, self.onset_errors),
             demoted,
         }
@@ -73,6 +74,25 @@ impl Scores {
     pub(super) fn add(&mut self, outcome: &Outcome) {
         let key = (outcome.unit.to_string(), outcome.window_s);
         self.0.entry(key).or_default().add(outcome);
+    }
+
+    /// Takes over the counts that a daemon before this one kept.
+    pub(super) fn resume(&mut self, past: &[SkillRow]) {
+        let sums = past.iter().map(|row| {
+            let sums = Sums {
+                scored: row.scored,
+                set_aside: row.set_aside,
+                happened: row.hits + row.misses,
+                hits: row.hits,
+                misses: row.misses,
+                false_alarms: row.false_alarms,
+                squared_error: row.brier.unwrap_or(0.0) * row.scored as f64,
+                onset_errors: row.onset_errors,
+                onset_error_s: row.onset_error_s.unwrap_or(0.0) * row.onset_errors as f64,
+            };
+            ((row.unit.clone(), row.window_s), sums)
+        });
+        self.0 = sums.collect();
     }
 
     pub(super) fn rows(&self, map: &MapView) -> Vec<SkillRow> {

@@ -216,7 +216,10 @@ pub struct SkillRow {
     pub brier: Option<f64>,
     /// Brier skill score; `null` while every outcome was the same.
     pub skill: Option<f64>,
-    /// Mean absolute error of the median onset, in seconds.
+    /// Outcomes whose onset was both foreseen and seen.
+    #[serde(default)]
+    pub onset_errors: u64,
+    /// Mean absolute error of the median onset over them, in seconds.
     pub onset_error_s: Option<f64>,
     /// True while the unit is handled by the reactive rule.
     pub demoted: bool,

@@ -319,3 +319,26 @@ fn every_list_is_bounded_over_a_long_life() {
         }
     }
 }
+
+#[test]
+fn a_restarted_daemon_goes_on_from_the_view_that_was_kept() {
+    let mut before = Bed::new();
+    let planned = [lease(1, 9.0, 40.0), lease(2, 9.0, 40.0)];
+    let output = Output {
+        map: Some(map(10.0)),
+        outcomes: vec![outcome(60, 0.9, Some(true), Treatment::Untreated)],
+        ..Output::default()
+    };
+    let kept = before.tick(10.0, Vec::new(), &planned, output);
+
+    let mut after = Bed::new();
+    after.0.resume(&kept);
+    let view = after.tick(15.0, Vec::new(), &planned[..1], Output::default());
+    assert_eq!(view.plan.leases.len(), 1, "listed again, so it lives");
+    assert_eq!(view.plan.leases[0].state, LeaseState::Active);
+    let ended: Vec<u64> = view.actions.iter().map(|row| row.id).collect();
+    assert_eq!(ended, [2], "the other one ended with its daemon");
+    assert_eq!(view.actions[0].end_utc_ms, kept.made_utc_ms);
+    assert_eq!(view.skill, kept.skill);
+    assert_eq!(view.heat, kept.heat);
+}

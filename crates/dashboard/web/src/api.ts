@@ -448,8 +448,10 @@ export interface SkillRow {
   hits: number;
   /** Events without an alarm. */
   misses: number;
-  /** Mean absolute error of the median onset, in seconds. */
+  /** Mean absolute error of the median onset over them, in seconds. */
   onset_error_s?: number | null;
+  /** Outcomes whose onset was both foreseen and seen. */
+  onset_errors?: number;
   /** Predictions with a known, untreated outcome. */
   scored: number;
   /** Predictions whose outcome was treated or unknown; they judge nothing. */
