@@ -204,7 +204,7 @@ fn share_out<'a>(view: &View<'_>, wishes: &[&Wish<'a>]) -> BTreeMap<AppName, Lim
             None => wish.cores,
             Some((pool, members)) => make_room(view, wishes, &mut limits, wish, pool, &members),
         };
-        let cores = (room.min(wish.cores) * GRAIN).floor() / GRAIN;
+        let cores = (room.min(wish.cores) * GRAIN + 1e-6).floor() / GRAIN;
         if cores > view.limit(wish.app) + 0.5 / GRAIN {
             let limit = Limit {
                 cores,
@@ -264,7 +264,7 @@ fn make_room<'a>(
             0.0
         };
         for (app, present, spare) in candidates {
-            let cut = ((spare * part * GRAIN).ceil() / GRAIN).min(spare);
+            let cut = ((spare * part * GRAIN - 1e-6).ceil() / GRAIN).min(spare);
             if present - cut < limit_in(view, limits, app) {
                 let limit = Limit {
                     cores: present - cut,

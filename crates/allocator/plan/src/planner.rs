@@ -313,8 +313,7 @@ impl Planner {
             let mut leases = allocate::limits(view, &episodes);
             leases.extend(allocate::bursts(view, &episodes));
             leases.extend(weights::throttles(view, &episodes, capacity));
-            leases.retain(|lease| lease.start.seconds_since(at) <= LOOKAHEAD_S);
-            leases
+            hand_over(leases, at.plus_seconds(LOOKAHEAD_S))
         };
         let mut wanted = all(&enforce);
         let mut advice = requests::withheld(&hypothetical, &wanted, &all(&hypothetical));
@@ -358,6 +357,20 @@ impl Planner {
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
+
+/// The leases that begin before `horizon`, and those that have to follow while one of these still holds: without them
+/// a limit that was lowered for two would come back when the first of the two ends.
+fn hand_over(mut leases: Vec<Lease>, mut horizon: BootTime) -> Vec<Lease> {
+    loop {
+        let soon = leases.iter().filter(|lease| lease.start <= horizon);
+        let last = soon.map(|lease| lease.end).max().unwrap_or(horizon);
+        if last <= horizon {
+            leases.retain(|lease| lease.start <= horizon);
+            return leases;
+        }
+        horizon = last;
     }
 }
 
