@@ -242,12 +242,11 @@ impl Process {
     /// Counters and clocks.
     pub fn work(&self) -> Reply<'static> {
         let work = work_total();
-        let helper_ns = sys::clock_ns(sys::Clock::Thread);
         Reply::Work {
             work,
             counted: work != 0,
             calls: self.functions.iter().map(Function::calls).sum(),
-            cpu_ns: sys::clock_ns(sys::Clock::Process).saturating_sub(helper_ns),
+            cpu_ns: cpu_ns(),
             boot_ns: sys::clock_ns(sys::Clock::Boot),
         }
     }
@@ -355,6 +354,14 @@ fn read_functions(executable: &Executable, start: u64, count: usize) -> Option<&
     }
     // SAFETY: all `count` elements were just written; the mapping is never given back.
     Some(unsafe { core::slice::from_raw_parts_mut(memory, count) })
+}
+
+/// CPU time of the process less that of the helper. With one thread beside the helper, that thread's own clock.
+fn cpu_ns() -> u64 {
+    if sys::thread_count() == Some(2) {
+        return sys::thread_clock_ns(sys::process_id());
+    }
+    sys::clock_ns(sys::Clock::Process).saturating_sub(sys::clock_ns(sys::Clock::Thread))
 }
 
 /// The sum of `TIDEGATE_WORK` in this image.

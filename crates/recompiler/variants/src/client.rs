@@ -8,17 +8,20 @@
 //! Not here: printing.
 
 use crate::cache::Listed;
+use crate::live::{LiveTrial, Subject};
 use crate::program::{Program, ProgramTunable};
-use crate::session::{Peer, StormReport, read_frame};
+use crate::session::{FunctionInfo, Peer, StormReport, read_frame};
 use crate::switchboard::{Options, Prepared, Server, Switchboard};
+use crate::trial::{Config, Verdict};
 use crate::{VariantsError, session};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::fs;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tidegate_format::message::{KIND_CLIENT, KIND_CLIENT_REPLY, Reason, encode_opaque};
 use tidegate_format::scenario::Scenario;
 
@@ -26,8 +29,12 @@ use tidegate_format::scenario::Scenario;
 const STORM_LIMIT_S: f64 = 3600.0;
 /// The pause between two rounds of a storm: some ten thousand rounds a second.
 const STORM_PAUSE: Duration = Duration::from_micros(50);
-/// The longest wait for an answer other than a storm's: compiling a big program's functions, one by one.
-const ANSWER_LIMIT: Duration = Duration::from_mins(10);
+/// The longest wait for an answer other than a storm's: trying a big program's functions, one by one.
+const ANSWER_LIMIT: Duration = Duration::from_mins(30);
+/// Below this the switches themselves would be measured.
+const SLICE_MS_LEAST: u32 = 20;
+/// Above this a trial takes longer than anybody waits.
+const SLICE_MS_MOST: u32 = 2000;
 /// How long a verb that serves the socket itself waits for the process; runtimes retry within five seconds.
 const RECONNECT_LIMIT: Duration = Duration::from_secs(6);
 
@@ -57,6 +64,20 @@ pub enum Command {
         process: u32,
         /// For how long.
         duration_s: f64,
+    },
+    /// Try one scenario now: compile and load what is missing, then measure base, placebo and variant in turn, one
+    /// function after another. Takes about 40 s a function at the default slice.
+    Trial {
+        /// The process.
+        process: u32,
+        /// One function, or all that get a variant.
+        function: Option<String>,
+        /// A scenario.
+        to: String,
+        /// Length of a slice; `None` = the default.
+        slice_ms: Option<u32>,
+        /// Seed of the coin; `None` = from the clock.
+        seed: Option<u64>,
     },
     /// The caller's code cache.
     CacheList,
@@ -94,6 +115,13 @@ pub enum Answer {
         /// Functions that took no part, and why.
         refused: Vec<(String, String)>,
     },
+    /// To [`Command::Trial`].
+    Trial {
+        /// One verdict per function.
+        verdicts: Vec<TrialReport>,
+        /// Functions that have no variant, and why.
+        refused: Vec<(String, String)>,
+    },
     /// To [`Command::CacheList`].
     CacheList {
         /// The entries, the latest use first.
@@ -111,6 +139,66 @@ pub enum Answer {
         /// In words.
         error: String,
     },
+}
+
+/// The verdict on one function.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrialReport {
+    /// The function.
+    pub function: String,
+    /// The scenario's name.
+    pub scenario: String,
+    /// Whether the variant is worth using.
+    pub kept: bool,
+    /// Cost of the control over cost of the variant, per unit of work; above 1 the variant is cheaper. Of the two
+    /// controls the less favourable.
+    pub ratio: f64,
+    /// Lower and upper end of the 95 % interval of `ratio`.
+    pub interval: (f64, f64),
+    /// Blocks that counted.
+    pub blocks: u32,
+    /// Blocks that were dropped.
+    pub dropped: u32,
+    /// In words.
+    pub reason: String,
+}
+
+impl TrialReport {
+    /// The report of a verdict.
+    pub fn new(function: &str, scenario: Scenario, verdict: &Verdict) -> Self {
+        let gain = verdict.gain();
+        Self {
+            function: function.to_owned(),
+            scenario: scenario.name().to_owned(),
+            kept: verdict.kept,
+            ratio: gain.estimate.exp(),
+            interval: (gain.lower.exp(), gain.upper.exp()),
+            blocks: verdict.blocks,
+            dropped: verdict.dropped,
+            reason: verdict.ground.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for TrialReport {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            function,
+            scenario,
+            ratio,
+            interval: (lower, upper),
+            blocks,
+            dropped,
+            reason,
+            kept,
+        } = self;
+        let word = if *kept { "kept" } else { "base" };
+        write!(
+            formatter,
+            "{function} for {scenario}: {word}, ratio {ratio:.3} [{lower:.3}, {upper:.3}], {blocks} blocks, \
+             {dropped} dropped: {reason}"
+        )
+    }
 }
 
 /// One image that was loaded.
@@ -212,6 +300,27 @@ pub fn execute(board: &Switchboard, user: u32, command: &Command) -> Result<Answ
             check_owner(board, user, *process)?;
             storm(board, *process, *duration_s)
         }
+        Command::Trial {
+            process,
+            function,
+            to,
+            slice_ms,
+            seed,
+        } => {
+            check_owner(board, user, *process)?;
+            let config = Config {
+                slice_ms: slice_ms.unwrap_or(Config::default().slice_ms),
+                ..Config::default()
+            };
+            trial(
+                board,
+                *process,
+                function.as_deref(),
+                variant_scenario(to)?,
+                config,
+                *seed,
+            )
+        }
         Command::CacheList => Ok(Answer::CacheList {
             entries: board.options().cache(user)?.list()?,
         }),
@@ -229,6 +338,56 @@ fn check_owner(board: &Switchboard, user: u32, process: u32) -> Result<(), Varia
     } else {
         Err(VariantsError::NotAllowed { user, process, owner })
     }
+}
+
+fn variant_scenario(name: &str) -> Result<Scenario, VariantsError> {
+    let scenario = Scenario::from_name(name).filter(|found| Scenario::TUNABLE.contains(found));
+    scenario.ok_or_else(|| VariantsError::Remote(format!("`{name}` is not a scenario")))
+}
+
+/// Loads placebo and variant of the wanted functions, then tries one after another.
+fn trial(
+    board: &Switchboard,
+    process: u32,
+    function: Option<&str>,
+    scenario: Scenario,
+    config: Config,
+    seed: Option<u64>,
+) -> Result<Answer, VariantsError> {
+    if !(SLICE_MS_LEAST..=SLICE_MS_MOST).contains(&config.slice_ms) {
+        let text = format!("a slice lasts between {SLICE_MS_LEAST} and {SLICE_MS_MOST} ms");
+        return Err(VariantsError::Remote(text));
+    }
+    let wanted = |info: &FunctionInfo| function.is_none_or(|name| name == info.name);
+    let mut refused = sort_out(board.prepare(process, Scenario::Placebo, wanted)?).1;
+    refused.extend(sort_out(board.prepare(process, scenario, wanted)?).1);
+    let seed = seed.unwrap_or_else(clock_seed);
+    let mut verdicts = Vec::new();
+    for info in board.functions(process)?.into_iter().filter(wanted) {
+        if info.loaded.contains(&Scenario::Placebo) && info.loaded.contains(&scenario) {
+            let subject = Subject {
+                process,
+                function: info.index,
+                scenario,
+            };
+            let mut live = LiveTrial::new(subject, config, seed ^ u64::from(info.index));
+            let verdict = live.run(board, || true, || false)?;
+            verdicts.extend(verdict.map(|verdict| TrialReport::new(&info.name, scenario, &verdict)));
+        }
+    }
+    if let (Some(name), true) = (function, verdicts.is_empty() && refused.is_empty()) {
+        return Err(VariantsError::UnknownFunction {
+            process,
+            function: name.to_owned(),
+        });
+    }
+    Ok(Answer::Trial { verdicts, refused })
+}
+
+fn clock_seed() -> u64 {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |time| time.as_nanos() as u64)
 }
 
 fn switch(
@@ -416,7 +575,9 @@ pub fn ask(options: Options, command: &Command) -> Result<Answer, VariantsError>
         return inspect_process(*process).map(Answer::Inspect);
     }
     let server = Server::start(options)?;
-    if let Command::Switch { process, .. } | Command::Storm { process, .. } = command {
+    if let Command::Switch { process, .. } | Command::Storm { process, .. } | Command::Trial { process, .. } =
+        command
+    {
         wait_for(server.board(), *process);
     }
     execute(server.board(), rustix::process::geteuid().as_raw(), command)

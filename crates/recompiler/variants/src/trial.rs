@@ -25,7 +25,7 @@ const LEAST_GAIN: f64 = 0.015;
 /// Share of each slice that is not measured: caches and branch predictors learn the other code.
 const SETTLE_SHARE: f64 = 0.2;
 /// Length of a slice: long against the helper's and the daemon's own work, short against drift.
-const SLICE_MS: u32 = 100;
+const SLICE_MS: u32 = 200;
 
 /// What runs in a slice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -202,6 +202,13 @@ impl Trial {
             self.plan_block();
         }
         Step::Run(self.slice())
+    }
+
+    /// Drops the block in progress, because the trial cannot go on now; gives the slice to go on with later.
+    pub fn interrupt(&mut self) -> Slice {
+        self.slices.clear();
+        self.plan_block();
+        self.slice()
     }
 
     fn slice(&self) -> Slice {
@@ -488,6 +495,24 @@ mod tests {
         assert_eq!((verdict.blocks, verdict.kept), (48, false));
         assert!(verdict.over_base.estimate.abs() < 1e-12);
         assert_eq!(verdict.dropped, 47);
+    }
+
+    #[test]
+    fn an_interruption_drops_the_block_in_progress_and_nothing_else() {
+        let mut trial = Trial::new(Config::default(), 5);
+        let observation = Observation {
+            cpu_ns: 8,
+            work: 1,
+            disturbed: false,
+        };
+        for _ in 0..4 * 10 + 2 {
+            trial.next(observation);
+        }
+        trial.interrupt();
+        let steps = (1..1000)
+            .find(|_| matches!(trial.next(observation), Step::Done(_)))
+            .unwrap();
+        assert_eq!(steps, 4 * 38);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 /* A program with one switchable function, its sections written by hand as the compiler plugin would. It checks
-   every result, and says at the end what it saw. Usage: app SECONDS THREADS */
+   every result, and says at the end what it saw. Ends after SECONDS or at SIGTERM. Usage: app SECONDS THREADS */
 #include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,9 +13,14 @@ extern char __libc_single_threaded;
 uint64_t tidegate_work_total __attribute__((weak, visibility("hidden")));
 static volatile int calls;
 static __thread long own;
+static volatile sig_atomic_t stopped;
+
+static void stop(int signal) { stopped = signal; }
 
 __attribute__((noinline, used)) int triple(int x) {
   calls++;
+  /* Something to save. */
+  __asm__ volatile("mov $20, %%ecx\n1: dec %%ecx\njnz 1b" : : : "ecx", "cc");
   return 3 * x;
 }
 
@@ -55,13 +61,14 @@ static void *work(void *unused) {
       own++;
     }
     __atomic_fetch_add(&tidegate_work_total, 10000, __ATOMIC_RELAXED);
-  } while (now() < end);
+  } while (!stopped && now() < end);
   return (void *)bad;
 }
 
 int main(int argc, char **argv) {
   int threads = argc > 2 ? atoi(argv[2]) : 1;
   long bad = 0;
+  signal(SIGTERM, stop);
   end = now() + (argc > 1 ? atof(argv[1]) : 1);
   if (argc > 3) {
     /* One child that goes on by itself. */

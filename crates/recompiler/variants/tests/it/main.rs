@@ -8,3 +8,4 @@
 mod real;
 mod runtime;
 mod support;
+mod trial;

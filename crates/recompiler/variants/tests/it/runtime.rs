@@ -1,6 +1,6 @@
 //! The runtime in a real process, driven through the switchboard.
 
-use crate::support::{Bench, output_of, proc_text, triple_image, value, wait_until};
+use crate::support::{Bench, output_of, proc_text, stop, triple_image, value, wait_until};
 use std::time::{Duration, Instant};
 use tidegate_format::image::CpuFeatures;
 use tidegate_format::message::Reason;
@@ -44,11 +44,14 @@ fn check_storm(test: &str, flags: &[&str], threads: &str, single: u64) {
     load(board, process, Scenario::Cpu, 3).unwrap();
     load(board, process, Scenario::Memory, 3).unwrap();
     load(board, process, Scenario::Placebo, 3).unwrap();
-    let report = board
-        .storm(process, Duration::from_secs(1), Duration::from_micros(10))
-        .unwrap();
-    assert_eq!((report.functions, report.failures), (1, 0));
-    assert!(report.switches >= 10_000, "{report:?}");
+    let mut switches = 0;
+    while switches < 10_000 {
+        let report = board
+            .storm(process, Duration::from_millis(300), Duration::from_micros(10))
+            .unwrap();
+        assert_eq!((report.functions, report.failures), (1, 0));
+        switches += report.switches;
+    }
     assert_eq!(current(board, process), Scenario::Base);
     let output = output_of(child);
     assert_eq!(
@@ -103,7 +106,7 @@ fn the_loader_refuses() {
         return;
     };
     let server = bench.serve();
-    let child = bench.run(&["1"]);
+    let child = bench.run(&["60"]);
     let (process, board) = (child.id(), server.board());
     wait_until("the runtime connects", || board.is_connected(process));
     let check = |scenario, image: &[u8], expect| {
@@ -151,7 +154,7 @@ fn the_loader_refuses() {
             ..
         })
     ));
-    assert_eq!(value(&output_of(child), "bad"), 0);
+    assert_eq!(value(&stop(child), "bad"), 0);
 }
 
 #[test]
@@ -160,7 +163,7 @@ fn loading_stops_at_the_cap() {
         return;
     };
     let server = bench.serve();
-    let child = bench.run(&["1.5"]);
+    let child = bench.run(&["60"]);
     let (process, board) = (child.id(), server.board());
     wait_until("the runtime connects", || board.is_connected(process));
     let mut image = triple_image(Scenario::Cpu, 3);
@@ -183,7 +186,7 @@ fn loading_stops_at_the_cap() {
         "{full:?}"
     );
     assert_eq!(board.switch(process, None, Scenario::Cpu).unwrap().0, 1);
-    assert_eq!(value(&output_of(child), "bad"), 0);
+    assert_eq!(value(&stop(child), "bad"), 0);
 }
 
 #[test]
@@ -192,7 +195,7 @@ fn calls_are_counted_in_every_scenario() {
         return;
     };
     let server = bench.serve();
-    let child = bench.run(&["1.5"]);
+    let child = bench.run(&["60"]);
     let (process, board) = (child.id(), server.board());
     wait_until("the runtime connects", || board.is_connected(process));
     load(board, process, Scenario::Cpu, 3).unwrap();
@@ -209,7 +212,7 @@ fn calls_are_counted_in_every_scenario() {
     }
     board.count(process, 0, false).unwrap();
     assert_eq!(board.work(process).unwrap().calls, 0);
-    assert_eq!(value(&output_of(child), "bad"), 0);
+    assert_eq!(value(&stop(child), "bad"), 0);
 }
 
 #[test]
@@ -249,7 +252,7 @@ fn a_daemon_that_closes_leaves_the_base_and_a_new_one_is_found() {
         return;
     };
     let server = bench.serve();
-    let child = bench.run(&["3"]);
+    let child = bench.run(&["60"]);
     let process = child.id();
     wait_until("the runtime connects", || server.board().is_connected(process));
     load(server.board(), process, Scenario::Cpu, 3).unwrap();
@@ -262,7 +265,7 @@ fn a_daemon_that_closes_leaves_the_base_and_a_new_one_is_found() {
     });
     assert_eq!(current(server.board(), process), Scenario::Base);
     assert!(begin.elapsed() < Duration::from_secs(6));
-    assert_eq!(value(&output_of(child), "bad"), 0);
+    assert_eq!(value(&stop(child), "bad"), 0);
 }
 
 #[test]
@@ -271,7 +274,7 @@ fn pause_puts_the_base_back_and_refuses_until_resumed() {
         return;
     };
     let server = bench.serve();
-    let child = bench.run(&["1"]);
+    let child = bench.run(&["60"]);
     let (process, board) = (child.id(), server.board());
     wait_until("the runtime connects", || board.is_connected(process));
     load(board, process, Scenario::Cpu, 3).unwrap();
@@ -284,5 +287,5 @@ fn pause_puts_the_base_back_and_refuses_until_resumed() {
     ));
     board.resume();
     assert_eq!(board.switch(process, None, Scenario::Cpu).unwrap().0, 1);
-    assert_eq!(value(&output_of(child), "bad"), 0);
+    assert_eq!(value(&stop(child), "bad"), 0);
 }
