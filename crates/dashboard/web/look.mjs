@@ -55,6 +55,35 @@ async function why(page) {
   return { inAddress, words };
 }
 
+/** The panel of an app, and from there why. */
+async function app(page) {
+  await page.locator("#apps tbody button", { hasText: "group:/bed/encode" }).click();
+  const words = await text(page, "dialog");
+  await page.locator("dialog").getByRole("button", { name: /^Why/ }).first().click();
+  await page.locator("dialog").nth(1).locator("dd").first().waitFor();
+  await page.keyboard.press("Escape");
+  await page.keyboard.press("Escape");
+  await page.locator("dialog").waitFor({ state: "detached" });
+  return words;
+}
+
+/** A daemon that answers with the same snapshot for a quarter of a minute, by a clock that is moved by hand. */
+async function frozen(page, address) {
+  await page.clock.install();
+  let kept;
+  await page.route("**/api/v1/view", async (route) => {
+    kept ??= await (await route.fetch()).json();
+    await route.fulfill({ json: kept });
+  });
+  await page.goto(address);
+  await page.locator("main").waitFor();
+  for (let second = 0; second < 16; second += 2) await page.clock.runFor(2_000);
+  await page.getByText("its loop has not turned").waitFor();
+  const word = await text(page, ".health");
+  await page.unroute("**/api/v1/view");
+  return word;
+}
+
 async function sortByName(page) {
   await page.getByRole("button", { name: "App", exact: true }).click();
   const names = await page.locator("#apps tbody .name").allInnerTexts();
@@ -112,13 +141,16 @@ async function look(browser, { width, height, colorScheme }) {
   };
   await page.screenshot({ path: join(folder, `page-${width}-${colorScheme}.png`), fullPage: true });
   seen.why = await why(page);
+  seen.app = await app(page);
   seen.sort = await sortByName(page);
   await page.getByLabel("Time shown").selectOption("10m");
   seen.address = page.url();
   // The errors until here are the page's own; the next ones are made.
   seen.errors = [...errors];
   seen.empty = await emptied(page, address);
+  seen.frozen = await frozen(page, address);
   await page.route("**/api/**", (route) => route.abort());
+  await page.clock.runFor(3_000);
   await page.getByText("does not answer").waitFor();
   seen.trouble = await text(page, ".trouble");
   await context.close();

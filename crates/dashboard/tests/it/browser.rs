@@ -59,6 +59,12 @@ fn check(seen: &Value) {
     );
     let empty = seen["empty"].as_array().map_or(0, Vec::len);
     assert!(empty >= 6, "{at}: {empty} sections say that they are empty");
+    let app = seen["app"].as_str().unwrap_or_default();
+    assert!(
+        app.contains("Executable") && app.contains("Drives"),
+        "{at}: {app}"
+    );
+    assert_eq!(seen["frozen"], "stale", "{at}");
     let trouble = seen["trouble"].as_str().unwrap_or_default();
     assert!(trouble.contains("does not answer"), "{at}: {trouble}");
 }

@@ -72,7 +72,7 @@ function Header({ column, title, sort, setSort, class: className }: HeaderProps)
   );
 }
 
-function Row({ app }: { app: AppRow }) {
+function Row({ app, show }: { app: AppRow; show: (name: string) => void }) {
   const waits = waiting(app);
   const sparks = app.sparks ?? NO_SPARKS;
   const mode = app.untouchable ? "untouchable" : app.modes.cpu ?? "observe";
@@ -80,7 +80,7 @@ function Row({ app }: { app: AppRow }) {
   return (
     <tr>
       <th scope="row" title={about.join(" · ")}>
-        <span class="name">{app.name}</span>
+        <button class="link name" onClick={() => show(app.name)}>{app.name}</button>
         <span class={`narrow faint class-${app.class}`}>{app.class}</span>
       </th>
       <td class="wide">
@@ -108,7 +108,7 @@ function Row({ app }: { app: AppRow }) {
   );
 }
 
-export function Apps({ view }: { view: View }) {
+export function Apps({ view, show }: { view: View; show: (name: string) => void }) {
   const [sort, setSort] = useChoice("sort", "cpu");
   const [find, setFind] = useChoice("app", "");
   const [only, setOnly] = useChoice("class", "");
@@ -166,7 +166,7 @@ export function Apps({ view }: { view: View }) {
             </thead>
             <tbody>
               {shown.map((app) => (
-                <Row key={app.name} app={app} />
+                <Row key={app.name} app={app} show={show} />
               ))}
             </tbody>
           </table>

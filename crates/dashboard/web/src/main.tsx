@@ -4,6 +4,7 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { View } from "./api";
 import { RANGES, rangeMinutes, useChoice } from "./address";
+import { App } from "./app";
 import { Apps } from "./apps";
 import { useDark } from "./colour";
 import { ABSENT, bytes, clock, cores, duration, isNumber, percent } from "./format";
@@ -177,7 +178,14 @@ function Footer({ view }: { view: View }) {
   );
 }
 
-function Body({ polled, minutes, why }: { polled: Polled; minutes: number; why: (id: string) => void }) {
+interface BodyProps {
+  polled: Polled;
+  minutes: number;
+  why: (id: string) => void;
+  show: (name: string) => void;
+}
+
+function Body({ polled, minutes, why, show }: BodyProps) {
   const dark = useDark();
   useSecond();
   const { view, heat } = polled;
@@ -197,7 +205,7 @@ function Body({ polled, minutes, why }: { polled: Polled; minutes: number; why: 
         <Host {...shared} now={polled.now} />
       </Section>
       <Section id="running" title="Apps">
-        <Apps view={view} />
+        <Apps view={view} show={show} />
       </Section>
       <div class="pair">
         <Section id="code" title="Variants" note="hot functions, compiled for a scenario">
@@ -234,6 +242,7 @@ function Page() {
   const polled = usePolled();
   const [range, setRange] = useChoice("range", "30m");
   const [about, setAbout] = useChoice("why", "");
+  const [shown, setShown] = useChoice("show", "");
   const name = polled.view?.host.name;
   useEffect(() => {
     document.title = name ? `tidegate · ${name}` : "tidegate";
@@ -242,7 +251,10 @@ function Page() {
     <>
       <Header polled={polled} range={range} setRange={setRange} />
       <Trouble polled={polled} />
-      <Body polled={polled} minutes={rangeMinutes(range)} why={setAbout} />
+      <Body polled={polled} minutes={rangeMinutes(range)} why={setAbout} show={setShown} />
+      {shown && polled.view && (
+        <App name={shown} view={polled.view} close={() => setShown("")} why={setAbout} />
+      )}
       {about && <Why id={about} close={() => setAbout("")} />}
     </>
   );

@@ -6,7 +6,8 @@ import { clock, percent } from "./format";
 
 /** The share of the picture that lies ahead of now. */
 const AHEAD = 0.18;
-const MOST_LANES = 10;
+/** Lanes of units and lanes of apps: each kind keeps its place, however many of the other there are. */
+const MOST_LANES = 7;
 
 interface Bar {
   key: string;
@@ -64,15 +65,17 @@ function onsetBars(row: MapRow): Bar[] {
 
 /** Per unit what was foreseen and seen, per app what was done; those with something to show. */
 function lanesOf(view: View, from: number, to: number, now: number): Lane[] {
-  const lanes = new Map<string, Bar[]>();
-  const add = (name: string, bar: Bar) => {
+  const units = new Map<string, Bar[]>();
+  const apps = new Map<string, Bar[]>();
+  const add = (lanes: Map<string, Bar[]>, name: string, bar: Bar) => {
     if (bar.to < from || bar.from > to) return;
     lanes.set(name, [...(lanes.get(name) ?? []), bar]);
   };
-  for (const row of view.map.rows) onsetBars(row).forEach((bar) => add(row.unit, bar));
-  for (const event of view.contention) add(event.unit, contentionBar(event, now));
-  for (const lease of [...view.plan.leases, ...view.actions]) add(`→ ${lease.app}`, leaseBar(lease));
-  return [...lanes].map(([name, bars]) => ({ name, bars })).slice(0, MOST_LANES);
+  for (const row of view.map.rows) onsetBars(row).forEach((bar) => add(units, row.unit, bar));
+  for (const event of view.contention) add(units, event.unit, contentionBar(event, now));
+  for (const lease of [...view.plan.leases, ...view.actions]) add(apps, `→ ${lease.app}`, leaseBar(lease));
+  const shown = [...[...units].slice(0, MOST_LANES), ...[...apps].slice(0, MOST_LANES)];
+  return shown.map(([name, bars]) => ({ name, bars }));
 }
 
 interface Props {

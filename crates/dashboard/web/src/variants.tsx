@@ -1,7 +1,10 @@
 // Variants with their verdicts, and how well each unit is foreseen.
+import { useState } from "preact/hooks";
 import type { SkillRow, VariantRow, View } from "./api";
 import { ABSENT, isNumber, percent, windowName } from "./format";
 
+/** Rows of skill before "show all". */
+const FIRST_UNITS = 8;
 /** Ratios that the picture of intervals spans. */
 const LEAST = 0.8;
 const MOST = 1.3;
@@ -103,7 +106,16 @@ function SkillLine({ row }: { row: SkillRow }) {
   );
 }
 
+/** One window per unit, the most often scored units first. */
+function firstRows(rows: SkillRow[]): SkillRow[] {
+  const shortest = Math.min(...rows.map((row) => row.window_s));
+  const known = rows.filter((row) => row.window_s === shortest);
+  return known.sort((left, right) => right.scored - left.scored).slice(0, FIRST_UNITS);
+}
+
 export function Skill({ view }: { view: View }) {
+  const [all, setAll] = useState(false);
+  const shown = all ? view.skill : firstRows(view.skill);
   if (!view.skill.length) {
     return <p class="empty">No prediction was scored yet: a window has to close first.</p>;
   }
@@ -123,11 +135,16 @@ export function Skill({ view }: { view: View }) {
           </tr>
         </thead>
         <tbody>
-          {view.skill.map((row) => (
+          {shown.map((row) => (
             <SkillLine key={row.unit + row.window_s} row={row} />
           ))}
         </tbody>
       </table>
+      {(all || shown.length < view.skill.length) && (
+        <button class="quiet" onClick={() => setAll(!all)}>
+          {all ? "Show the shortest window" : `Show all ${view.skill.length}`}
+        </button>
+      )}
     </div>
   );
 }

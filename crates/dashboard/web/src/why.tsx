@@ -1,6 +1,8 @@
 // Why: which prediction, which data, which rule, what happened after, and how to undo it.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { Fragment } from "preact";
+import { useEffect, useState } from "preact/hooks";
 import type { Explanation } from "./api";
+import { Panel } from "./panel";
 import { fetchJson } from "./poll";
 
 function Undo({ about }: { about: Explanation }) {
@@ -18,12 +20,8 @@ function Undo({ about }: { about: Explanation }) {
 }
 
 export function Why({ id, close }: { id: string; close: () => void }) {
-  const dialog = useRef<HTMLDialogElement>(null);
   const [about, setAbout] = useState<Explanation | null>(null);
   const [error, setError] = useState<string | null>(null);
-  useEffect(() => {
-    dialog.current?.showModal();
-  }, []);
   useEffect(() => {
     const abort = new AbortController();
     setAbout(null);
@@ -33,30 +31,30 @@ export function Why({ id, close }: { id: string; close: () => void }) {
     });
     return () => abort.abort();
   }, [id]);
-  const outside = (event: MouseEvent) => {
-    if (event.target === dialog.current) dialog.current?.close();
-  };
   return (
-    <dialog ref={dialog} class="why" onClose={close} onClick={outside} aria-labelledby="why-title">
-      <div class="why-body">
-        <header>
-          <h2 id="why-title">{about?.title ?? (error ? "Not explained" : "…")}</h2>
-          <button class="quiet" onClick={() => dialog.current?.close()} aria-label="Close">✕</button>
-        </header>
-        {error && <p class="empty">{error}. Predictions are replaced with every map; the store knows older ones: <code>tidegate explain {id}</code>.</p>}
-        {about && (
-          <dl>
-            {about.steps.map((step) => (
-              <>
-                <dt>{step.title}</dt>
-                <dd>{step.text}</dd>
-              </>
-            ))}
-            <Undo about={about} />
-          </dl>
-        )}
-        {about && <p class="faint">The same in a terminal: <code>tidegate explain {about.id}</code></p>}
-      </div>
-    </dialog>
+    <Panel title={about?.title ?? (error ? "Not explained" : "…")} close={close}>
+      {error && (
+        <p class="empty">
+          {error}. Predictions are replaced with every map; the store knows older ones:{" "}
+          <code>tidegate explain {id}</code>.
+        </p>
+      )}
+      {about && (
+        <dl>
+          {about.steps.map((step) => (
+            <Fragment key={step.title}>
+              <dt>{step.title}</dt>
+              <dd>{step.text}</dd>
+            </Fragment>
+          ))}
+          <Undo about={about} />
+        </dl>
+      )}
+      {about && (
+        <p class="faint">
+          The same in a terminal: <code>tidegate explain {about.id}</code>
+        </p>
+      )}
+    </Panel>
   );
 }
