@@ -26,5 +26,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     println!("interval {} s", sample.interval_s);
+    println!("{}", serde_json::to_string_pretty(&collector.doctor())?);
     Ok(())
 }

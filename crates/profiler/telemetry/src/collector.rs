@@ -19,6 +19,7 @@ use crate::own::OwnReader;
 use crate::processes::ProcessTable;
 use crate::roster::{Found, roster};
 use crate::slots::{Shared, Slots};
+use crate::sockets::Sockets;
 use rustix::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -49,6 +50,8 @@ pub struct CollectorConfig {
     pub own_prefixes: Vec<String>,
     /// Bounds of tidegate's own use.
     pub budget: BudgetLimits,
+    /// Whether to read the kernel's socket tables for traffic per app.
+    pub sockets: bool,
     /// Whether to ask for the BPF reader of waiting per CPU, where it was built in.
     pub bpf: bool,
 }
@@ -67,6 +70,7 @@ impl Default for CollectorConfig {
             descriptor_share: 0.8,
             own_prefixes: vec!["tidegate".to_owned()],
             budget: BudgetLimits::default(),
+            sockets: true,
             bpf: true,
         }
     }
@@ -104,6 +108,10 @@ struct HostSide {
     own: OwnReader,
     /// Waiting per CPU, or why it is not known.
     core_waiting: Result<CoreWaiting, String>,
+    /// Traffic per group, or why it is not known.
+    sockets: Result<Sockets, String>,
+    /// Inode of this process's network namespace.
+    own_network: Option<u64>,
 }
 
 /// See the module.
@@ -336,9 +344,13 @@ impl Collector {
             proc_folder: self.table.folder(),
             descriptors: &self.descriptors,
             last: self.last.map(|last| last.boot),
+            own_network: self.side.own_network,
         };
         self.slots
             .settle(roster, &shared, &mut self.buffer, &mut self.events);
+        if self.side.sockets.is_ok() {
+            self.slots.find_owners(self.tree.groups());
+        }
         self.assign_rows();
     }
 
@@ -436,6 +448,11 @@ impl Collector {
             busy_cores: side.host.busy_cores,
         };
         self.slots.read(&mut means, &mut self.clock, &look, rows);
+        if let Ok(sockets) = &mut side.sockets
+            && let Some(seconds) = sockets.look(at)
+        {
+            self.slots.fill_traffic(sockets, seconds, rows);
+        }
         let own = side.own.read(buffer, at, self.ticks);
         let level = self.budget.observe(own.cpu_cores, own.memory_bytes);
         let late_s = self
@@ -487,6 +504,14 @@ impl Collector {
         self.side.core_waiting.as_ref().err().map(String::as_str)
     }
 
+    /// Connections that are seen, or why none can be.
+    pub(crate) fn connections(&self) -> Result<usize, &str> {
+        match &self.side.sockets {
+            Ok(sockets) => Ok(sockets.connections()),
+            Err(reason) => Err(reason),
+        }
+    }
+
     pub(crate) fn devices(&self) -> &Devices {
         &self.side.devices
     }
@@ -525,6 +550,12 @@ impl HostSide {
             devices,
             host,
             own: OwnReader::open(),
+            own_network: network_of(proc_folder, "self"),
+            sockets: if config.sockets {
+                Sockets::open()
+            } else {
+                Err("not asked for".to_owned())
+            },
             core_waiting: if config.bpf {
                 CoreWaiting::open()
             } else {
@@ -539,7 +570,17 @@ impl HostSide {
         if let Ok(waiting) = &mut self.core_waiting {
             waiting.forget();
         }
+        if let Ok(sockets) = &mut self.sockets {
+            sockets.forget();
+        }
     }
+}
+
+/// Inode of a process's network namespace.
+pub(crate) fn network_of(proc_folder: &OwnedFd, process: &str) -> Option<u64> {
+    let path = format!("{process}/ns/net");
+    let status = rustix::fs::statat(proc_folder, path, rustix::fs::AtFlags::empty());
+    status.ok().map(|status| status.st_ino)
 }
 
 /// Descriptors that may be kept: the share of the soft limit.

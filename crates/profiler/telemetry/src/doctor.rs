@@ -227,10 +227,16 @@ impl Collector {
             ),
             signal(
                 "network per app",
-                false,
-                "not offered by cgroup files",
+                self.connections().is_ok(),
+                &match self.connections() {
+                    Ok(connections) => format!(
+                        "socket tables of this network namespace, {connections} TCP connections; UDP and what lives \
+                         shorter than a look are not in them, nor are apps without a v2 group"
+                    ),
+                    Err(reason) => reason.to_owned(),
+                },
                 "an app's traffic is not measured; interfaces are",
-                "",
+                "a kernel with CONFIG_INET_DIAG",
             ),
         ]
     }

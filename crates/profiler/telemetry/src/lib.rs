@@ -30,6 +30,7 @@ mod processes;
 mod rate;
 mod roster;
 mod slots;
+mod sockets;
 
 #[cfg(feature = "bpf")]
 pub use bpf::{CoresByBpf, GroupRecord, GroupsByBpf};

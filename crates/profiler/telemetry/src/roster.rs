@@ -47,7 +47,7 @@ pub(crate) struct Found<'look> {
 }
 
 /// `path` itself and then its parents, without the root.
-fn upwards(path: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn upwards(path: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(path), |path| path.rsplit_once('/').map(|(parent, _)| parent))
         .take_while(|path| !path.is_empty())
 }

@@ -1,6 +1,7 @@
 //! The apps that are being read: one slot each, kept across looks while its groups stay the same.
 
 use crate::clock::Clock;
+use crate::collector::network_of;
 use crate::disks::Devices;
 use crate::files::{Buffer, DescriptorBudget, KeptFile};
 use crate::group_reader::{GroupReader, Means};
@@ -8,10 +9,12 @@ use crate::groups::GroupIds;
 use crate::layout::Roots;
 use crate::process_reader::{Members, ProcessReader, Wanted};
 use crate::processes::ProcessTable;
-use crate::roster::{Roster, SHORT_LIVED, Wish};
+use crate::roster::{Roster, SHORT_LIVED, Wish, upwards};
+use crate::sockets::Sockets;
 use rustix::fd::OwnedFd;
 use std::collections::{BTreeMap, HashMap};
-use tidegate_types::{App, AppName, BootTime, Entity, Event, Field, Row};
+use std::sync::Arc;
+use tidegate_types::{App, AppName, BootTime, Entity, Event, Field, Hierarchy, Row};
 
 /// Limits are read again this often even when nobody was seen to write them, a few apps per look.
 const REFRESH_TICKS: u64 = 60;
@@ -61,6 +64,8 @@ struct Slot {
     /// What its processes answer for.
     wanted: Wanted,
     processes: f64,
+    /// Whether its processes use this process's network; unknown while it has none.
+    own_network: Option<bool>,
     row: usize,
     children: Vec<usize>,
 }
@@ -72,6 +77,16 @@ pub(crate) struct Shared<'collector> {
     pub(crate) descriptors: &'collector DescriptorBudget,
     /// When the look before was.
     pub(crate) last: Option<BootTime>,
+    /// Inode of this process's network namespace.
+    pub(crate) own_network: Option<u64>,
+}
+
+impl Shared<'_> {
+    /// Whether `pid` is in this process's network; unknown where that may not be read.
+    fn uses_own_network(&self, pid: u32) -> Option<bool> {
+        let network = network_of(self.proc_folder?, &pid.to_string())?;
+        Some(network == self.own_network?)
+    }
 }
 
 /// What one look needs.
@@ -91,6 +106,8 @@ pub(crate) struct Slots {
     all: Vec<Slot>,
     /// Parents before their children.
     parents: Vec<usize>,
+    /// The app that owns each v2 group, by group id, for socket tables.
+    owners: HashMap<u64, usize>,
     /// Something was seen while reading that needs the apps settled anew.
     pub(crate) unsettled: bool,
 }
@@ -152,6 +169,44 @@ impl Slots {
             .collect();
         let slots = &self.all;
         self.parents.sort_by_key(|position| slots[*position].depth());
+    }
+
+    /// Finds the app of every v2 group: its own, or the nearest above it.
+    pub(crate) fn find_owners(&mut self, groups: &BTreeMap<Arc<str>, GroupIds>) {
+        let places: HashMap<&str, usize> = self
+            .all
+            .iter()
+            .enumerate()
+            .filter_map(|(position, slot)| Some((slot.path()?, position)))
+            .collect();
+        let owner = |path: &str| upwards(path).find_map(|above| places.get(above).copied());
+        self.owners = groups
+            .iter()
+            .filter(|(_, ids)| ids[Hierarchy::V2 as usize] != 0)
+            .filter_map(|(path, ids)| Some((ids[Hierarchy::V2 as usize], owner(path)?)))
+            .collect();
+    }
+
+    /// Gives every app with a v2 group in this network its share of the traffic.
+    pub(crate) fn fill_traffic(&self, sockets: &Sockets, seconds: f64, rows: &mut [Row]) {
+        let measured = |slot: &Slot| {
+            let group = slot.app.group.as_ref();
+            slot.own_network == Some(true)
+                && group.is_some_and(|group| group.in_hierarchy(Hierarchy::V2).is_some())
+        };
+        for slot in self.all.iter().filter(|slot| measured(slot)) {
+            rows[slot.row].set(Field::AppReceive, 0.0);
+            rows[slot.row].set(Field::AppTransmit, 0.0);
+        }
+        for (group, traffic) in sockets.traffic() {
+            let Some(slot) = self.owners.get(&group).map(|owner| &self.all[*owner]) else {
+                continue;
+            };
+            // Nothing is added to what is not measured: NaN stays NaN.
+            let values = &mut rows[slot.row].values;
+            values[Field::AppReceive.slot()] += traffic.received as f64 / seconds;
+            values[Field::AppTransmit.slot()] += traffic.sent as f64 / seconds;
+        }
     }
 
     /// The entities of all rows, in any order.
@@ -352,7 +407,7 @@ impl Slot {
     fn settle(known: Option<Self>, mut wish: Wish, shared: &Shared<'_>, buffer: &mut Buffer) -> (Self, bool) {
         let ids = wish.group.as_ref().map_or([0; 6], |(_, ids)| *ids);
         let mut changed = true;
-        let (mut group, mut members) = (None, Members::default());
+        let (mut group, mut members, mut own_network) = (None, Members::default(), None);
         if let Some(known) = known {
             if known.ids == ids && known.app.group == wish.app.group {
                 // The first process may end; what it was is still what the app is.
@@ -360,6 +415,7 @@ impl Slot {
                 wish.app.user = known.app.user.clone().or(wish.app.user);
                 changed = known.app != wish.app;
                 group = known.group.filter(|group| !group.dead);
+                own_network = known.own_network;
             }
             members = known.members;
         }
@@ -373,6 +429,7 @@ impl Slot {
             group,
             members,
             processes: wish.processes.len() as f64,
+            own_network: own_network.or_else(|| shared.uses_own_network(wish.processes.first()?.0)),
             row: 0,
             children: Vec::new(),
         };

@@ -98,6 +98,7 @@ impl Fake {
             sweep_interval: Duration::from_secs(5),
             process_events: false,
             bpf: false,
+            sockets: false,
             ..CollectorConfig::default()
         }
     }
