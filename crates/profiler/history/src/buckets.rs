@@ -7,8 +7,9 @@ use crate::bytes::{Cursor, Malformed, Parsed, put_bytes};
 use crate::column::{self, Runs};
 use crate::error::Result;
 use crate::segment::{Blocks, Segment, SegmentWriter, SeriesIndex, Tier};
+use crate::storage::Storage;
 use std::collections::{BTreeMap, BTreeSet};
-use tidegate_types::{Entity, Field};
+use tidegate_types::{BootTime, Entity, Field, Moment, Row, Sample};
 
 /// The measured values of one bucket.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -148,6 +149,38 @@ pub(crate) fn starts(segment: &Segment, blocks: Blocks<'_>) -> Result<Vec<i64>> 
 pub(crate) fn values(segment: &Segment, blocks: Blocks<'_>, series: &SeriesIndex) -> Result<Vec<Bucket>> {
     decode(&segment.block(blocks, series.block)?, series.runs.count())
         .map_err(|malformed| segment.malformed(malformed))
+}
+
+/// The means of a segment as samples whose times are the buckets' starts.
+pub(crate) fn samples(segment: &Segment, storage: &dyn Storage) -> Result<Vec<Sample>> {
+    let bytes = segment.load(storage)?;
+    let blocks = Blocks::Loaded(&bytes);
+    let sample = |utc_ms| Sample {
+        now: Moment {
+            boot: BootTime::default(),
+            utc_ms,
+        },
+        interval_s: segment.tier.bucket_ms() as f64 / 1e3,
+        rows: Vec::new(),
+    };
+    let mut samples: Vec<Sample> = starts(segment, blocks)?.into_iter().map(sample).collect();
+    for entry in &segment.entities {
+        for tick in entry.present.ticks() {
+            samples[tick].rows.push(Row::empty(entry.entity.clone()));
+        }
+        for series in &entry.series {
+            let values = values(segment, blocks, series)?;
+            let Some(field) = series.field else { continue };
+            for (tick, bucket) in series.runs.ticks().zip(values) {
+                let last = samples[tick].rows.last_mut();
+                if let Some(row) = last.filter(|row| row.entity == entry.entity) {
+                    row.values[field.slot()] = bucket.mean;
+                }
+            }
+        }
+    }
+    samples.retain(|sample| !sample.rows.is_empty());
+    Ok(samples)
 }
 
 #[cfg(test)]

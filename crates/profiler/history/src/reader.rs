@@ -58,6 +58,8 @@ pub struct Known {
 pub(crate) enum Source {
     Sealed(PathBuf),
     Head(PathBuf),
+    /// A segment of a summed-up tier, for times before those.
+    Summed(PathBuf, i64),
 }
 
 /// Looks into a store.
@@ -167,6 +169,19 @@ impl Reader {
                 let samples = samples.into_iter().flatten();
                 found.extend(samples.map(|sample| (segment.boot_id.clone(), sample)));
             }
+            Source::Summed(path, before) => {
+                let range = range.start..range.end.min(*before);
+                if let Some(segment) = self.segment(path, &range)? {
+                    let samples = self.usable(path, buckets::samples(&segment, storage))?;
+                    found.extend(
+                        samples
+                            .into_iter()
+                            .flatten()
+                            .map(|sample| (Arc::from(""), sample)),
+                    );
+                }
+                found.retain(|(_, sample)| range.contains(&sample.now.utc_ms));
+            }
             Source::Head(path) => {
                 self.each_head_sample(path, |boot_id, sample| {
                     found.push((boot_id.clone(), sample.clone()));
@@ -247,6 +262,33 @@ impl Reader {
             ready: VecDeque::new(),
             range: utc_ms,
         })
+    }
+
+    /// Streams that together hold all rows in `utc_ms`, each stretch of time in the finest tier that has it.
+    pub(crate) fn dump_streams(&self, utc_ms: &Range<i64>) -> Result<Vec<Samples>> {
+        let mut recorded = VecDeque::new();
+        for (tier, finer) in [(Tier::FiveMinutes, Tier::Minute), (Tier::Minute, Tier::Second)] {
+            let before = self.first_utc_ms(finer)?.unwrap_or(i64::MAX);
+            let folder = layout::folder(tier);
+            for (span, _) in log::numbered(self.storage.as_ref(), &self.dir, folder, SEGMENT_SUFFIX)? {
+                if layout::span_start_ms(tier, span) < before {
+                    let path = layout::path(&self.dir, folder, span, SEGMENT_SUFFIX);
+                    recorded.push_back(Source::Summed(path, before));
+                }
+            }
+        }
+        recorded.extend(self.sources()?);
+        let imports = self
+            .imports()?
+            .into_iter()
+            .map(|path| VecDeque::from([Source::Sealed(path)]));
+        let stream = |sources| Samples {
+            reader: self.clone(),
+            sources,
+            ready: VecDeque::new(),
+            range: utc_ms.clone(),
+        };
+        Ok(std::iter::once(recorded).chain(imports).map(stream).collect())
     }
 
     /// One series with times in `utc_ms`. With `tier` none, each stretch of time in the finest tier that has
@@ -345,6 +387,7 @@ impl Reader {
                         points.push(fine_point(sample.now, value));
                     }
                 })?,
+                Source::Summed(..) => {}
             }
         }
         Ok(points)

@@ -97,7 +97,7 @@ impl Store {
     /// Refused with [`HistoryError::Busy`] while another process writes it.
     pub fn open(dir: &Path, config: StoreConfig) -> Result<(Self, OpenReport)> {
         std::fs::create_dir_all(dir).map_err(HistoryError::io("making", dir))?;
-        let lock = lock(dir)?;
+        let lock = lock(dir, "lock")?;
         let (mut store, report) = Self::with_storage(&(Arc::new(RealStorage) as Disk), dir, config)?;
         store.lock = Some(lock);
         Ok((store, report))
@@ -457,8 +457,9 @@ fn append_record(
     log.append(now.utc_ms, &frames, |_| {})
 }
 
-fn lock(dir: &Path) -> Result<File> {
-    let path = dir.join("lock");
+/// The lock file `name` in `dir`, held until it is closed.
+pub(crate) fn lock(dir: &Path, name: &str) -> Result<File> {
+    let path = dir.join(name);
     let file = File::options()
         .create(true)
         .truncate(false)

@@ -3,6 +3,7 @@
 mod corruption;
 mod disk;
 mod faults;
+mod import_and_dump;
 mod recording;
 mod samples;
 mod support;

@@ -103,7 +103,7 @@ fn what_is_too_old_for_a_tier_is_read_from_the_coarser_one() {
         "no moment twice"
     );
     assert!(
-        (700..820).contains(&fine.len()),
+        (720..900).contains(&fine.len()),
         "two hours of seconds: {}",
         fine.len()
     );
