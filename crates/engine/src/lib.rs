@@ -14,4 +14,4 @@ mod tick;
 pub use checkpoint::CheckpointError;
 pub use config::{Config, Sabotage};
 pub use state::State;
-pub use tick::tick;
+pub use tick::{plan_bytes, tick};

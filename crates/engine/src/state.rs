@@ -42,6 +42,21 @@ impl State {
         }
     }
 
+    /// The same memory under other settings. In another boot of the kernel, what is timed by the old boot
+    /// clock (the plan, what is held) is forgotten; what was learned stays.
+    #[must_use]
+    pub fn with_config(mut self, config: Config, same_boot: bool) -> Self {
+        if !same_boot {
+            self.map = ContentionMap::default();
+            self.plan = Plan::default();
+            self.sample = Sample::default();
+            self.found.clear();
+            self.planner = Planner::new(config.plan.clone());
+        }
+        self.config = config;
+        self
+    }
+
     /// Apps that are there now, with what the policy grants.
     pub fn apps(&self) -> &Apps {
         &self.apps

@@ -3,7 +3,7 @@
 use crate::State;
 use tidegate_plan::policy;
 use tidegate_types::{
-    ContentionEvent, ContentionMap, Event, Input, Moment, Notice, Output, Sample, Severity,
+    ContentionEvent, ContentionMap, Event, Input, Moment, Notice, Output, Plan, Sample, Severity,
 };
 
 /// Takes one input through the loop and says what should hold from now on.
@@ -33,6 +33,12 @@ pub fn tick(state: &mut State, input: &Input) -> Output {
     output.outcomes = state.forecaster.take_outcomes();
     output.notices.extend(state.forecaster.take_notices());
     output
+}
+
+/// The canonical bytes of a plan: what is recorded, and what a replay must give again.
+pub fn plan_bytes(plan: &Plan) -> Vec<u8> {
+    // A plan is numbers, text and lists; there is nothing in it that JSON refuses.
+    serde_json::to_vec(plan).unwrap_or_default()
 }
 
 /// Applies one event; true when the map should be renewed at once.

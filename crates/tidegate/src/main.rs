@@ -1,1 +1,90 @@
-fn main() {}
+//! The `tidegate` command: it parses, wires rooms together, and prints. It decides nothing itself.
+#![forbid(unsafe_code)]
+
+mod cli;
+mod daemon;
+mod doctor;
+mod failure;
+mod place;
+mod policy_file;
+mod remember;
+mod source;
+mod table;
+mod verbs;
+mod watch;
+mod when;
+
+use clap::Parser as _;
+use cli::{Cli, Verb};
+use failure::Outcome;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    if let Some(arguments) = compiler_arguments() {
+        return verbs::code::compile(arguments);
+    }
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() {
+                failure::Status::Usage as u8
+            } else {
+                0
+            });
+        }
+    };
+    match dispatch(cli.verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::from(failure.status as u8)
+        }
+    }
+}
+
+/// The arguments after `tidegate cc`, or of a program called `tidegate-cc`: they belong to the compiler,
+/// whatever they look like.
+fn compiler_arguments() -> Option<Vec<OsString>> {
+    let mut arguments = std::env::args_os();
+    let program = arguments.next()?;
+    let name = std::path::Path::new(&program).file_name()?;
+    if name == "tidegate-cc" {
+        return Some(arguments.collect());
+    }
+    (arguments.next()? == "cc").then(|| arguments.collect())
+}
+
+fn dispatch(verb: Verb) -> Outcome {
+    match verb {
+        Verb::Run(arguments) => daemon::run(&arguments),
+        Verb::Doctor(arguments) => verbs::read::doctor(&arguments),
+        Verb::Check(arguments) => verbs::check::check(&arguments),
+        Verb::Top(arguments) => verbs::top::top(&arguments),
+        Verb::Apps(arguments) => verbs::read::apps(&arguments),
+        Verb::Map(arguments) => verbs::read::map(&arguments),
+        Verb::Plan(arguments) => verbs::read::plan(&arguments),
+        Verb::Leases(arguments) => verbs::read::leases(&arguments),
+        Verb::Actions(arguments) => verbs::read::actions(&arguments),
+        Verb::Explain(arguments) => verbs::read::explain(&arguments),
+        Verb::Report(arguments) => verbs::read::report(&arguments),
+        Verb::Pause(arguments) => verbs::control::pause(&arguments),
+        Verb::Resume(arguments) => verbs::control::resume(&arguments),
+        Verb::Restore(arguments) => verbs::restore::restore(&arguments),
+        Verb::Replay(arguments) => verbs::record::replay(&arguments),
+        Verb::Dump(arguments) => verbs::record::dump(&arguments),
+        Verb::Import(arguments) => verbs::record::import(&arguments),
+        Verb::Event(arguments) => verbs::control::event(&arguments),
+        Verb::Cc(_) => Ok(()),
+        Verb::Inspect(arguments) => verbs::code::inspect(&arguments),
+        Verb::Switch(arguments) => verbs::code::switch(&arguments),
+        Verb::Cache(arguments) => verbs::code::cache(&arguments),
+        Verb::Completions { shell } => {
+            verbs::pages::completions(shell);
+            Ok(())
+        }
+        Verb::Man { folder } => verbs::pages::man(&folder),
+        Verb::Guardian(arguments) => daemon::guardian(&arguments),
+    }
+}

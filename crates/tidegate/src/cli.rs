@@ -1,0 +1,375 @@
+//! Every verb and flag, once: help, completions and man pages come from this definition.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use tidegate_types::Mode;
+
+/// tidegate predicts contention on a shared Linux host and acts before it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tidegate",
+    version,
+    after_help = "Exit status: 0 ok, 1 a finding, 2 usage, 3 the environment, 4 already running."
+)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// Where a daemon lives; the same for every verb.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Places {
+    /// Folder of history, models and checkpoints.
+    #[arg(long, value_name = "DIR", global = true)]
+    pub(crate) data: Option<PathBuf>,
+    /// Folder of the socket and the journal; it must be on tmpfs for acting.
+    #[arg(long, value_name = "DIR", global = true)]
+    pub(crate) run_dir: Option<PathBuf>,
+}
+
+/// How a read verb prints.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub(crate) struct Format {
+    /// Print JSON to standard output.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Watch this host, forecast, and act as far as the policy grants.
+    Run(RunArguments),
+    /// Name what is used, what is absent and what that costs.
+    Doctor(ReadArguments),
+    /// Check a policy file: syntax, meaning, and this host.
+    Check(CheckArguments),
+    /// Live overview in the terminal.
+    Top(TopArguments),
+    /// List the apps on this host.
+    Apps(ReadArguments),
+    /// Print the contention probability map.
+    Map(ReadArguments),
+    /// Print what is planned, or what a policy would plan.
+    Plan(PlanArguments),
+    /// List the leases that hold or lie ahead.
+    Leases(ReadArguments),
+    /// List what was done, with predictions and outcomes.
+    Actions(SinceArguments),
+    /// Explain one action or prediction.
+    Explain(ExplainArguments),
+    /// Sum up: what it did or would have done, hits, misses, false alarms.
+    Report(SinceArguments),
+    /// Give everything back and hold still until `resume`.
+    Pause(PlacesOnly),
+    /// Go on after `pause`.
+    Resume(PlacesOnly),
+    /// Put every journalled knob back to its found value; needs no daemon.
+    Restore(RestoreArguments),
+    /// Feed a recorded span through the loop and compare its plans with the recorded ones.
+    Replay(ReplayArguments),
+    /// Print history as CSV.
+    Dump(DumpArguments),
+    /// Add history from CSV: app,time,cpu,memory,disk_read,disk_write,net_rx,net_tx.
+    Import(ImportArguments),
+    /// Announce an event ahead of time.
+    Event(EventArguments),
+    /// C compiler driver: clang plus functions that can be switched while the program runs.
+    #[command(disable_help_flag = true)]
+    Cc(CompilerArguments),
+    /// Say what of a binary or a running process can be switched, and what not and why.
+    Inspect(InspectArguments),
+    /// Switch functions of a running process to a variant or back to the base.
+    Switch(SwitchArguments),
+    /// The variants on disk.
+    Cache(CacheArguments),
+    /// Print completions for a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write the man pages to a folder.
+    #[command(hide = true)]
+    Man {
+        /// Folder to write to.
+        folder: PathBuf,
+    },
+    /// Undo process of the daemon; started by `run`.
+    #[command(hide = true)]
+    Guardian(GuardianArguments),
+}
+
+/// `tidegate run`.
+#[derive(Args, Debug)]
+pub(crate) struct RunArguments {
+    #[command(flatten)]
+    pub(crate) places: Places,
+    /// Policy file; without one, everything is observed and nothing is done.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+    /// Lower every mode of the policy to this.
+    #[arg(long, value_enum)]
+    pub(crate) mode: Option<ModeArgument>,
+    /// Port of the status page on 127.0.0.1; 0 for none.
+    #[arg(long, default_value_t = 7979)]
+    pub(crate) port: u16,
+    /// Seconds between samples.
+    #[arg(long, default_value_t = 1.0, value_name = "SECONDS")]
+    pub(crate) interval: f64,
+}
+
+/// A mode on the command line.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum ModeArgument {
+    /// Watch only.
+    Observe,
+    /// Say what would be done.
+    Advise,
+    /// Do it.
+    Enforce,
+}
+
+impl From<ModeArgument> for Mode {
+    fn from(argument: ModeArgument) -> Self {
+        match argument {
+            ModeArgument::Observe => Self::Observe,
+            ModeArgument::Advise => Self::Advise,
+            ModeArgument::Enforce => Self::Enforce,
+        }
+    }
+}
+
+/// A verb that takes places only.
+#[derive(Args, Debug)]
+pub(crate) struct PlacesOnly {
+    #[command(flatten)]
+    pub(crate) places: Places,
+}
+
+/// A verb that reads.
+#[derive(Args, Debug)]
+pub(crate) struct ReadArguments {
+    #[command(flatten)]
+    pub(crate) places: Places,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+/// A verb that reads back to a moment.
+#[derive(Args, Debug)]
+pub(crate) struct SinceArguments {
+    #[command(flatten)]
+    pub(crate) places: Places,
+    #[command(flatten)]
+    pub(crate) format: Format,
+    /// How far back: `10m`, `24h`, `7d`, or a moment such as 2026-11-24T08:00:00Z.
+    #[arg(long, default_value = "24h")]
+    pub(crate) since: String,
+}
+
+/// `tidegate check`.
+#[derive(Args, Debug)]
+pub(crate) struct CheckArguments {
+    /// The policy file.
+    pub(crate) policy: PathBuf,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+/// `tidegate top`.
+#[derive(Args, Debug)]
+pub(crate) struct TopArguments {
+    #[command(flatten)]
+    pub(crate) places: Places,
+    #[command(flatten)]
+    pub(crate) format: Format,
+    /// Print once and leave.
+    #[arg(long)]
+    pub(crate) once: bool,
+}
+
+/// `tidegate plan`.
+#[derive(Args, Debug)]
+pub(crate) struct PlanArguments {
+    #[command(flatten)]
+    pub(crate) places: Places,
+    #[command(flatten)]
+    pub(crate) format: Format,
+    /// Plan as this policy would, without acting.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+}
+
+/// `tidegate explain`.
+#[derive(Args, Debug)]
+pub(crate) struct ExplainArguments {
+    #[command(flatten)]
+    pub(crate) places: Places,
+    #[command(flatten)]
+    pub(crate) format: Format,
+    /// Number of a lease, or `p` and the number of a prediction.
+    pub(crate) id: String,
+}
+
+/// `tidegate restore`.
+#[derive(Args, Debug)]
+pub(crate) struct RestoreArguments {
+    #[command(flatten)]
+    pub(crate) places: Places,
+    #[command(flatten)]
+    pub(crate) format: Format,
+    /// Say what would be put back, and do nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Only this app's group path.
+    #[arg(long)]
+    pub(crate) app: Option<String>,
+}
+
+/// `tidegate replay`.
+#[derive(Args, Debug)]
+pub(crate) struct ReplayArguments {
+    #[command(flatten)]
+    pub(crate) places: Places,
+    #[command(flatten)]
+    pub(crate) format: Format,
+    /// Start: `1h`, or a moment. Replay begins at the last checkpoint before it.
+    #[arg(long, default_value = "24h")]
+    pub(crate) since: String,
+    /// Also run the peers' rules over the same record.
+    #[arg(long)]
+    pub(crate) peers: bool,
+}
+
+/// `tidegate dump`.
+#[derive(Args, Debug)]
+pub(crate) struct DumpArguments {
+    #[command(flatten)]
+    pub(crate) places: Places,
+    #[command(flatten)]
+    pub(crate) format: Format,
+    /// From: `10m`, `24h`, or a moment.
+    #[arg(long, default_value = "24h")]
+    pub(crate) since: String,
+    /// Only this app.
+    #[arg(long)]
+    pub(crate) app: Option<String>,
+}
+
+/// `tidegate import`.
+#[derive(Args, Debug)]
+pub(crate) struct ImportArguments {
+    #[command(flatten)]
+    pub(crate) places: Places,
+    /// The CSV file; `-` for standard input.
+    pub(crate) file: PathBuf,
+}
+
+/// `tidegate event`.
+#[derive(Args, Debug)]
+pub(crate) struct EventArguments {
+    #[command(flatten)]
+    pub(crate) places: Places,
+    #[command(subcommand)]
+    pub(crate) action: EventAction,
+}
+
+/// What to do with events.
+#[derive(Debug, Subcommand)]
+pub(crate) enum EventAction {
+    /// Announce one.
+    Add {
+        /// What it is called.
+        name: String,
+        /// When it begins, such as 2026-11-24T08:00:00Z.
+        #[arg(long)]
+        at: String,
+        /// Whose demand rises.
+        #[arg(long)]
+        app: String,
+        /// How long it lasts: `90s`, `10m`.
+        #[arg(long, default_value = "5m")]
+        lasting: String,
+        /// Time between repetitions, such as `1d`.
+        #[arg(long)]
+        every: Option<String>,
+        /// Expected demand in cores.
+        #[arg(long)]
+        cores: Option<f64>,
+    },
+}
+
+/// `tidegate cc`.
+#[derive(Args, Debug)]
+pub(crate) struct CompilerArguments {
+    /// Everything that clang takes.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) arguments: Vec<OsString>,
+}
+
+/// `tidegate inspect`.
+#[derive(Args, Debug)]
+pub(crate) struct InspectArguments {
+    #[command(flatten)]
+    pub(crate) places: Places,
+    #[command(flatten)]
+    pub(crate) format: Format,
+    /// A file, or the number of a process.
+    pub(crate) target: String,
+}
+
+/// `tidegate switch`.
+#[derive(Args, Debug)]
+pub(crate) struct SwitchArguments {
+    #[command(flatten)]
+    pub(crate) places: Places,
+    #[command(flatten)]
+    pub(crate) format: Format,
+    /// The process.
+    pub(crate) pid: u32,
+    /// Only this function.
+    pub(crate) function: Option<String>,
+    /// `base`, or a scenario: cpu, memory, disk, network, neighbour.
+    #[arg(long, required_unless_present = "storm")]
+    pub(crate) to: Option<String>,
+    /// Try it live against the base, and keep it only where it helps.
+    #[arg(long, requires = "to")]
+    pub(crate) trial: bool,
+    /// Fault injection: switch every function back and forth for so many seconds.
+    #[arg(long, value_name = "SECONDS", conflicts_with_all = ["to", "trial"])]
+    pub(crate) storm: Option<f64>,
+}
+
+/// `tidegate cache`.
+#[derive(Args, Debug)]
+pub(crate) struct CacheArguments {
+    #[command(subcommand)]
+    pub(crate) action: CacheAction,
+    #[command(flatten)]
+    pub(crate) format: Format,
+    /// Folder of the cache.
+    #[arg(long, value_name = "DIR", global = true)]
+    pub(crate) cache: Option<PathBuf>,
+}
+
+/// What to do with the cache.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheAction {
+    /// List the variants.
+    Ls,
+    /// Check every variant's checksum.
+    Verify,
+}
+
+/// `tidegate guardian`.
+#[derive(Args, Debug)]
+pub(crate) struct GuardianArguments {
+    /// The journal to watch.
+    #[arg(long)]
+    pub(crate) journal: PathBuf,
+    /// The daemon's process.
+    #[arg(long)]
+    pub(crate) daemon: u32,
+}

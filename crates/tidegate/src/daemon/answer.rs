@@ -1,0 +1,155 @@
+//! What the API asks of the daemon: answers from the store, plans under another policy, and acts.
+
+use super::Message;
+use crate::remember::StoreBackend;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tidegate_dashboard::{
+    Backend, BackendError, Caller, Control, ControlError, Done, Explanation, InspectRequest, PlanRequest,
+    PlanView, Report, ReportQuery, Series, SeriesQuery, StormReport, StormRequest, SwitchReport,
+    SwitchRequest,
+};
+use tidegate_engine::{State, tick};
+use tidegate_plan::policy;
+use tidegate_types::{DeclaredEvent, Event, Input};
+use tidegate_variants::client::{Answer, Command, execute, inspect_process};
+use tidegate_variants::switchboard::Switchboard;
+
+/// How long a reload may take before the caller hears that it did not.
+const RELOAD_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The daemon as the API sees it.
+pub(crate) struct Answers {
+    pub(crate) state: Arc<Mutex<State>>,
+    pub(crate) store: StoreBackend,
+    pub(crate) outbox: SyncSender<Message>,
+    pub(crate) board: Option<Switchboard>,
+}
+
+impl Backend for Answers {
+    fn explain(&self, id: &str) -> Result<Explanation, BackendError> {
+        self.store.explain(id)
+    }
+
+    fn report(&self, query: &ReportQuery) -> Result<Report, BackendError> {
+        self.store.report(query)
+    }
+
+    fn series(&self, query: &SeriesQuery) -> Result<Series, BackendError> {
+        self.store.series(query)
+    }
+
+    /// Runs one tick of a copy of the state under the policy that was given; nothing comes of it.
+    fn plan(&self, request: &PlanRequest) -> Result<PlanView, BackendError> {
+        policy::parse(&request.policy, &request.file_name).map_err(|error| BackendError::Invalid {
+            text: error.to_string(),
+            hint: None,
+        })?;
+        let mut copy = self.state.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let now = super::sampler::now();
+        let adopt = Event::PolicyChanged(request.policy.as_str().into());
+        let output = tick(
+            &mut copy,
+            &Input {
+                now,
+                events: vec![adopt],
+                sample: None,
+            },
+        );
+        Ok(PlanView::new(&output.plan, now))
+    }
+}
+
+impl Answers {
+    fn tell(&self, event: Event, done: &str) -> Result<Done, ControlError> {
+        self.outbox
+            .try_send(Message::Events(vec![event]))
+            .map_err(|_| ControlError::Failed("the daemon is too busy to listen; try again".to_owned()))?;
+        Ok(Done::new(done))
+    }
+
+    fn command(&self, caller: Caller, command: &Command) -> Result<Answer, ControlError> {
+        let board = self.board.as_ref().ok_or_else(|| {
+            ControlError::Failed("no program can be switched here; `tidegate doctor` says why".to_owned())
+        })?;
+        match execute(board, caller.uid, command) {
+            Ok(Answer::Failed { error }) => Err(ControlError::Failed(error)),
+            Ok(answer) => Ok(answer),
+            Err(error) => Err(ControlError::Failed(error.to_string())),
+        }
+    }
+}
+
+impl Control for Answers {
+    fn pause(&self, _caller: Caller) -> Result<Done, ControlError> {
+        self.tell(
+            Event::Paused,
+            "paused: everything is given back until `tidegate resume`",
+        )
+    }
+
+    fn resume(&self, _caller: Caller) -> Result<Done, ControlError> {
+        self.tell(Event::Resumed, "going on")
+    }
+
+    fn reload(&self, _caller: Caller) -> Result<Done, ControlError> {
+        let (answer, answered) = sync_channel(1);
+        self.outbox
+            .try_send(Message::Reload(Some(answer)))
+            .map_err(|_| ControlError::Failed("the daemon is too busy to listen; try again".to_owned()))?;
+        match answered.recv_timeout(RELOAD_PATIENCE) {
+            Ok(Ok(text)) => Ok(Done::new(text)),
+            Ok(Err(error)) => Err(ControlError::Invalid(error)),
+            Err(_) => Err(ControlError::Failed(
+                "the daemon did not answer in time".to_owned(),
+            )),
+        }
+    }
+
+    fn declare(&self, _caller: Caller, event: DeclaredEvent) -> Result<Done, ControlError> {
+        let text = format!("`{}` of {} is announced", event.name, event.app);
+        self.tell(Event::Declared(event), &text)
+    }
+
+    fn switch(&self, caller: Caller, request: &SwitchRequest) -> Result<SwitchReport, ControlError> {
+        let command = Command::Switch {
+            process: request.pid,
+            function: request.function.clone(),
+            to: request.to.clone(),
+        };
+        match self.command(caller, &command)? {
+            Answer::Switched {
+                functions, refused, ..
+            } => Ok(SwitchReport {
+                switched: vec![format!("{functions} functions")],
+                refused: refused
+                    .into_iter()
+                    .map(|(function, why)| format!("{function}: {why}"))
+                    .collect(),
+            }),
+            other => Err(ControlError::Failed(format!("unexpected answer {other:?}"))),
+        }
+    }
+
+    fn storm(&self, caller: Caller, request: &StormRequest) -> Result<StormReport, ControlError> {
+        let command = Command::Storm {
+            process: request.pid,
+            duration_s: request.seconds,
+        };
+        match self.command(caller, &command)? {
+            Answer::Storm { report, .. } => Ok(StormReport {
+                functions: report.functions.into(),
+                switches: report.switches,
+                failures: report.failures,
+            }),
+            other => Err(ControlError::Failed(format!("unexpected answer {other:?}"))),
+        }
+    }
+
+    fn inspect(&self, _caller: Caller, request: &InspectRequest) -> Result<serde_json::Value, ControlError> {
+        let inspection =
+            inspect_process(request.pid).map_err(|error| ControlError::NotFound(error.to_string()))?;
+        serde_json::to_value(inspection).map_err(|error| ControlError::Failed(error.to_string()))
+    }
+}

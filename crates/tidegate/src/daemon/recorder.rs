@@ -1,0 +1,113 @@
+//! The recording thread: everything that went in and came out, to the store.
+
+use crate::remember;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use tidegate_dashboard::View;
+use tidegate_history::Store;
+use tidegate_types::{Input, Moment, Output};
+
+/// Ticks that may wait for a slow disk; beyond it they are not recorded, and that is said.
+const QUEUE: usize = 600;
+/// Samples between two views kept for when no daemon answers.
+const REMEMBER_EVERY: u32 = 10;
+
+enum Record {
+    Tick(Box<(Input, Output)>),
+    Checkpoint(Moment, Vec<u8>),
+    View(Box<View>),
+}
+
+/// The running thread.
+pub(crate) struct Recorder {
+    outbox: Option<SyncSender<Record>>,
+    thread: Option<JoinHandle<()>>,
+    lost: u64,
+    since_remembered: u32,
+}
+
+impl Recorder {
+    /// Starts recording into `store`; the last view goes to `data`.
+    pub(crate) fn start(store: Store, data: PathBuf) -> std::io::Result<Self> {
+        let (outbox, inbox) = sync_channel(QUEUE);
+        let thread = std::thread::Builder::new()
+            .name("tidegate-record".to_owned())
+            .spawn(move || record(store, &data, &inbox))?;
+        Ok(Self {
+            outbox: Some(outbox),
+            thread: Some(thread),
+            lost: 0,
+            since_remembered: 0,
+        })
+    }
+
+    pub(crate) fn record(&mut self, input: Input, output: Output) {
+        self.send(Record::Tick(Box::new((input, output))));
+    }
+
+    pub(crate) fn checkpoint(&mut self, at: Moment, state: Vec<u8>) {
+        self.send(Record::Checkpoint(at, state));
+    }
+
+    /// Keeps every tenth view, for verbs that find no daemon.
+    pub(crate) fn remember(&mut self, view: &View) {
+        self.since_remembered += 1;
+        if self.since_remembered >= REMEMBER_EVERY {
+            self.since_remembered = 0;
+            self.send(Record::View(Box::new(view.clone())));
+        }
+    }
+
+    fn send(&mut self, record: Record) {
+        let Some(outbox) = &self.outbox else { return };
+        match outbox.try_send(record) {
+            Ok(()) if self.lost > 0 => {
+                tracing::warn!("recording goes on; {} records were lost", self.lost);
+                self.lost = 0;
+            }
+            Err(TrySendError::Full(_)) => {
+                if self.lost == 0 {
+                    tracing::warn!("the disk is too slow to record: records are being lost");
+                }
+                self.lost += 1;
+            }
+            _ => {}
+        }
+    }
+
+    /// Writes what waits and closes the store.
+    pub(crate) fn stop(&mut self) {
+        self.outbox = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn record(mut store: Store, data: &std::path::Path, inbox: &Receiver<Record>) {
+    for record in inbox {
+        let done = match record {
+            Record::Tick(tick) => keep(&mut store, &tick.0, &tick.1),
+            Record::Checkpoint(at, state) => store.append_checkpoint(at, &state).map(|_| ()),
+            Record::View(view) => {
+                remember::keep_view(data, &view);
+                Ok(())
+            }
+        };
+        if let Err(error) = done {
+            tracing::warn!("not recorded: {error}");
+        }
+        for notice in store.take_notices() {
+            tracing::warn!("{}", notice.text);
+        }
+    }
+    if let Err(error) = store.flush() {
+        tracing::warn!("the last records may be lost: {error}");
+    }
+}
+
+fn keep(store: &mut Store, input: &Input, output: &Output) -> tidegate_history::Result<()> {
+    store.append_input(input)?;
+    store.append_output(input.now, output, &tidegate_engine::plan_bytes(&output.plan))
+}

@@ -1,0 +1,98 @@
+//! The sampling thread: reads on a fixed grid and hands over, whatever the rest is busy with.
+
+use super::Message;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tidegate_telemetry::{AppRule, Collector, host_clock};
+use tidegate_types::{BootTime, Event, Moment, Sample};
+
+/// The longest that the thread sleeps before it looks whether it should end.
+const LONGEST_SLEEP: Duration = Duration::from_millis(200);
+
+/// The running thread.
+pub(crate) struct Sampler {
+    stop: Arc<AtomicBool>,
+    rules: SyncSender<Vec<AppRule>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// The present on both clocks.
+pub(crate) fn now() -> Moment {
+    host_clock()().moment()
+}
+
+impl Sampler {
+    /// Starts sampling into `outbox`.
+    pub(crate) fn start(mut collector: Collector, outbox: SyncSender<Message>) -> std::io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (rules, new_rules) = sync_channel(4);
+        let stopped = stop.clone();
+        let thread = std::thread::Builder::new()
+            .name("tidegate-sample".to_owned())
+            .spawn(move || sample(&mut collector, &new_rules, &outbox, &stopped))?;
+        Ok(Self {
+            stop,
+            rules,
+            thread: Some(thread),
+        })
+    }
+
+    /// Recognises apps by other rules from the next sample on.
+    pub(crate) fn set_rules(&self, rules: Vec<AppRule>) {
+        let _ = self.rules.try_send(rules);
+    }
+
+    /// Ends the thread.
+    pub(crate) fn stop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn sample(
+    collector: &mut Collector,
+    rules: &Receiver<Vec<AppRule>>,
+    outbox: &SyncSender<Message>,
+    stop: &AtomicBool,
+) {
+    let mut reading = Sample::default();
+    let mut waiting: Vec<Event> = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        if let Ok(rules) = rules.try_recv()
+            && let Err(error) = collector.set_rules(rules)
+        {
+            tracing::warn!("the apps of the policy are not recognised: {error}");
+        }
+        if !sleep_until(collector.next_due(), stop) {
+            return;
+        }
+        collector.collect(&mut reading);
+        waiting.extend(collector.events());
+        match outbox.try_send(Message::Sample(
+            Box::new(reading.clone()),
+            std::mem::take(&mut waiting),
+        )) {
+            Ok(()) => {}
+            // The loop is behind: this sample is a gap, but who came and went must not be lost.
+            Err(TrySendError::Full(Message::Sample(_, events))) => waiting = events,
+            Err(_) => return,
+        }
+    }
+}
+
+/// Sleeps up to `due`; false where the thread should end before.
+fn sleep_until(due: BootTime, stop: &AtomicBool) -> bool {
+    while !stop.load(Ordering::Relaxed) {
+        let wait_s = due.seconds_since(now().boot);
+        if wait_s <= 0.0 {
+            return true;
+        }
+        std::thread::sleep(Duration::from_secs_f64(wait_s).min(LONGEST_SLEEP));
+    }
+    false
+}

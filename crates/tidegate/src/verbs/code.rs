@@ -1,0 +1,203 @@
+//! Verbs of the recompiler: cc, inspect, switch, cache.
+
+use super::print_json;
+use crate::cli::{CacheAction, CacheArguments, InspectArguments, SwitchArguments};
+use crate::failure::{Failure, Outcome};
+use crate::place::Folders;
+use crate::table::{bytes, print};
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+use tidegate_variants::VariantsError;
+use tidegate_variants::client::{Answer, Command, Inspection, ask, inspect_file, inspect_process};
+use tidegate_variants::switchboard::Options;
+
+/// `tidegate cc`: becomes clang; it comes back only where there is none.
+pub(crate) fn compile(arguments: Vec<OsString>) -> ExitCode {
+    let Err(error) = tidegate_drivers::cc(&arguments);
+    eprintln!("{}", Failure::environment(&error).hint(error.hint()));
+    ExitCode::from(crate::failure::Status::Environment as u8)
+}
+
+fn failure(error: VariantsError) -> Failure {
+    Failure::environment(error)
+}
+
+fn ask_at(folders: &Folders, command: &Command) -> Result<Answer, Failure> {
+    let host = Options::for_this_host().map_err(failure)?;
+    let options = Options {
+        socket_path: folders.runtime_socket(),
+        cache_folder: folders.cache.join("variants"),
+        ..host
+    };
+    match ask(options, command).map_err(failure)? {
+        Answer::Failed { error } => Err(Failure::finding(error)),
+        answer => Ok(answer),
+    }
+}
+
+/// `tidegate inspect`.
+pub(crate) fn inspect(arguments: &InspectArguments) -> Outcome {
+    let inspection = match arguments.target.parse::<u32>() {
+        Ok(pid) => match ask_at(
+            &Folders::of(&arguments.places),
+            &Command::Inspect { process: pid },
+        ) {
+            Ok(Answer::Inspect(inspection)) => inspection,
+            _ => inspect_process(pid).map_err(failure)?,
+        },
+        Err(_) => inspect_file(Path::new(&arguments.target)).map_err(failure)?,
+    };
+    if arguments.format.json {
+        return print_json(&inspection);
+    }
+    print_inspection(&inspection);
+    Ok(())
+}
+
+fn print_inspection(inspection: &Inspection) {
+    println!("{}", inspection.executable);
+    if !inspection.reason.is_empty() {
+        println!("not switchable: {}", inspection.reason);
+    }
+    let rows: Vec<Vec<String>> = inspection
+        .functions
+        .iter()
+        .map(|function| {
+            vec![
+                function.name.clone(),
+                bytes(Some(function.blob_bytes as f64)),
+                function.current.clone(),
+                function.loaded.join(" "),
+                function.reason.clone(),
+            ]
+        })
+        .collect();
+    print(
+        &["function", ">blob", "runs", "loaded", "not switchable because"],
+        &rows,
+    );
+    for (name, reason) in &inspection.refused {
+        println!("left as it was: {name}: {reason}");
+    }
+}
+
+/// `tidegate switch`.
+pub(crate) fn switch(arguments: &SwitchArguments) -> Outcome {
+    let command = match (arguments.storm, &arguments.to) {
+        (Some(duration_s), _) => Command::Storm {
+            process: arguments.pid,
+            duration_s,
+        },
+        (None, Some(to)) => Command::Switch {
+            process: arguments.pid,
+            function: arguments.function.clone(),
+            to: to.clone(),
+        },
+        (None, None) => {
+            return Err(Failure::usage("say where to switch").hint("--to base, --to cpu, or --storm 10"));
+        }
+    };
+    let answer = ask_at(&Folders::of(&arguments.places), &command)?;
+    if arguments.format.json {
+        print_json(&answer)?;
+    } else {
+        print_answer(&answer);
+    }
+    match &answer {
+        Answer::Storm { report, .. } if report.failures > 0 => Err(Failure::finding(format!(
+            "{} of {} switches failed",
+            report.failures, report.switches
+        ))),
+        Answer::Switched {
+            functions: 0,
+            refused,
+            ..
+        } if !refused.is_empty() => Err(Failure::finding("nothing was switched")),
+        _ => Ok(()),
+    }
+}
+
+fn print_answer(answer: &Answer) {
+    match answer {
+        Answer::Switched {
+            functions,
+            switch_ns,
+            refused,
+            ..
+        } => {
+            println!("{functions} functions switched in {switch_ns} ns");
+            print_refused(refused);
+        }
+        Answer::Storm { report, refused } => {
+            println!(
+                "{} functions, {} switches, {} failures",
+                report.functions, report.switches, report.failures
+            );
+            print_refused(refused);
+        }
+        _ => {}
+    }
+}
+
+fn print_refused(refused: &[(String, String)]) {
+    for (function, why) in refused {
+        println!("without a variant: {function}: {why}");
+    }
+}
+
+/// `tidegate cache`.
+pub(crate) fn cache(arguments: &CacheArguments) -> Outcome {
+    let user = rustix::process::geteuid().as_raw();
+    let folder = arguments
+        .cache
+        .clone()
+        .unwrap_or_else(|| crate::place::default_cache().join("variants"));
+    let options = Options {
+        cache_folder: folder,
+        ..Options::for_this_host().map_err(failure)?
+    };
+    let cache = options.cache(user).map_err(failure)?;
+    match arguments.action {
+        CacheAction::Ls => {
+            let entries = cache.list().map_err(failure)?;
+            if arguments.format.json {
+                return print_json(&entries);
+            }
+            print_entries(&entries);
+            Ok(())
+        }
+        CacheAction::Verify => {
+            let (checked, removed) = cache.verify().map_err(failure)?;
+            if arguments.format.json {
+                print_json(&serde_json::json!({ "checked": checked, "removed": removed }))?;
+            } else {
+                println!("{checked} entries checked, {} removed", removed.len());
+                print_entries(&removed);
+            }
+            match removed.len() {
+                0 => Ok(()),
+                count => Err(Failure::finding(format!(
+                    "{count} entries were damaged; they are compiled again when needed"
+                ))),
+            }
+        }
+    }
+}
+
+fn print_entries(entries: &[tidegate_variants::cache::Listed]) {
+    let rows: Vec<Vec<String>> = entries
+        .iter()
+        .map(|entry| {
+            let label = entry.label.as_ref();
+            vec![
+                entry.key.chars().take(12).collect(),
+                label.map_or_else(|| "-".to_owned(), |label| label.function.clone()),
+                label.map_or_else(|| "-".to_owned(), |label| label.scenario.clone()),
+                bytes(Some(entry.bytes as f64)),
+                entry.state.clone(),
+            ]
+        })
+        .collect();
+    print(&["key", "function", "scenario", ">size", "state"], &rows);
+}
