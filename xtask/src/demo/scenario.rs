@@ -58,11 +58,11 @@ impl Scenario {
             period_s: 45.0,
             crowd_s: 6.0,
             jitter_s: 0.5,
-            rest: Split([0.3, 0.3, 1.0]),
+            rest: Split([0.2, 0.2, 1.2]),
             ceiling_cores: 0.8,
-            batch_floor_cores: 0.5,
+            batch_floor_cores: 0.6,
             demand_cores: (0.03, 0.5),
-            service_us: 1500.0,
+            service_us: 1000.0,
         }
     }
 

@@ -17,6 +17,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 const LEAD: Duration = Duration::from_secs(2);
 /// What the tenants may take to serve what has piled up after their last second.
 const DRAIN: Duration = Duration::from_secs(90);
+/// Weight of a tenant; the batch has the kernel's 100.
+const TENANT_WEIGHT: u64 = 1000;
 /// Groups that share the fixed sum, in the order of a [`Split`].
 pub(crate) const SHARERS: [&str; 3] = ["pool/north", "pool/south", "pool/batch"];
 
@@ -44,6 +46,11 @@ impl Stage {
         }
         for group in SHARERS {
             groups.make(group)?;
+        }
+        // Latency-critical work has the higher weight in every arm: the question here is limits, and weights are
+        // right when they stand still.
+        for tenant in TENANTS {
+            groups.set_weight(&format!("pool/{tenant}"), TENANT_WEIGHT)?;
         }
         let home = groups.doors_here()?;
         pass(&groups.doors("control"))?;
