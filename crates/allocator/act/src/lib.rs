@@ -20,6 +20,7 @@ mod journal;
 mod knob;
 mod layout;
 mod lock;
+pub mod measure;
 mod permit;
 mod restore;
 mod runner;

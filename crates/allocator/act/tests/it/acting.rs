@@ -1,7 +1,7 @@
 //! A plan holds while it is listed, and what was found is back afterwards.
 
 use crate::bed::{Bed, GROUPS, Kind, failures, lease, lease_for, limit, on_every_tree, plan};
-use tidegate_act::{ActError, Actuator, boot_now};
+use tidegate_act::{ActError, Actuator, Runner, boot_now};
 use tidegate_types::{Event, KnobValue, Mode, Plan};
 
 #[test]
@@ -210,4 +210,48 @@ fn a_full_journal_means_no_act() {
     assert_eq!(failures(&events), ["web: JournalFull"]);
     assert_eq!(bed.values(), found);
     assert_eq!(GROUPS.len(), 3);
+}
+
+#[test]
+fn the_runner_keeps_deadlines_and_gives_back_when_it_stops() {
+    on_every_tree("the_runner_keeps_deadlines_and_gives_back_when_it_stops", |bed| {
+        let found = bed.values();
+        let (sender, events) = std::sync::mpsc::channel();
+        let runner = Runner::start(bed.actuator(), move |batch| {
+            for event in batch {
+                sender.send(event).expect("the test listens");
+            }
+        });
+        let runner = runner.expect("start");
+        let start = boot_now().plus_seconds(0.1);
+        let wanted = plan(vec![lease(1, "web", limit(1.5), start, 0.1)]);
+        assert!(runner.submit(wanted, bed.apps()));
+        let mut written = Vec::new();
+        while written.len() < 2 {
+            let event = events
+                .recv_timeout(std::time::Duration::from_secs(20))
+                .expect("an event");
+            let Event::Written(result) = event else {
+                panic!("{event:?}")
+            };
+            written.push(result);
+        }
+        assert!(written[0].at >= start && !written[0].restored, "{written:?}");
+        assert!(
+            written[1].at >= start.plus_seconds(0.1) && written[1].restored,
+            "{written:?}"
+        );
+        assert_eq!(bed.values(), found);
+        runner.submit(
+            plan(vec![lease(2, "web", limit(1.2), boot_now(), 60.0)]),
+            bed.apps(),
+        );
+        let event = events
+            .recv_timeout(std::time::Duration::from_secs(20))
+            .expect("an event");
+        assert!(matches!(event, Event::Written(result) if !result.restored));
+        assert_eq!(bed.limit("/web"), 1.2);
+        drop(runner);
+        assert_eq!(bed.values(), found, "dropped is stopped");
+    });
 }
