@@ -57,7 +57,9 @@ pub(crate) struct Reading {
     pub(crate) load: Option<f64>,
     /// What the unit can give, in the same measure.
     pub(crate) capacity: Option<f64>,
-    /// Whether `load` is only a lower bound of the demand.
+    /// Demand in the same measure, where it is known better than by the load.
+    pub(crate) demand: Option<f64>,
+    /// Whether the demand may be larger than is known.
     pub(crate) censored: bool,
     /// Whether a lease was in effect on the unit.
     pub(crate) treated: bool,
@@ -73,8 +75,9 @@ pub(crate) struct Open {
     pub(crate) last_s: f64,
     pub(crate) treated: bool,
     pub(crate) peak_waiting: f64,
-    pub(crate) peak_load: f64,
-    /// Whether the peak is only a lower bound.
+    peak_load: f64,
+    pub(crate) peak_demand: f64,
+    /// Whether the peak of demand is only a lower bound.
     pub(crate) censored: bool,
     pub(crate) apps: Vec<AppName>,
     above_s: f64,
@@ -192,6 +195,7 @@ impl Labeller {
         for open in self.candidate.iter_mut().chain(self.ongoing.iter_mut()) {
             open.begin_s += delta_s;
             open.last_s += delta_s;
+            open.first.end_s += delta_s;
         }
         self.previous = None;
     }
@@ -259,6 +263,7 @@ impl Open {
             treated: false,
             peak_waiting: 0.0,
             peak_load: 0.0,
+            peak_demand: 0.0,
             censored: false,
             apps: Vec::new(),
             above_s: 0.0,
@@ -280,6 +285,10 @@ impl Open {
         self.peak_waiting = self.peak_waiting.max(reading.waiting);
         if point.load > self.peak_load {
             self.peak_load = point.load;
+        }
+        let demand = reading.demand.or(reading.load).unwrap_or(0.0);
+        if demand > self.peak_demand {
+            self.peak_demand = demand;
             self.censored = reading.censored;
         }
         for app in &reading.apps {
@@ -295,12 +304,17 @@ fn part(load: f64, base: f64, high: f64) -> f64 {
     ((load - base) / (high - base)).clamp(0.0, 1.0)
 }
 
+/// Whether the load at `high` stands out from `base`.
+fn rises(base: f64, high: f64) -> bool {
+    high.is_finite() && high > 0.0 && high - base > RISE_MIN * high
+}
+
 /// The first moment of the event, from the second in which it rose. `now` is the sample that confirmed it.
 fn begin_of(open: &Open, now: Point, base_load: Option<f64>) -> f64 {
     let first = open.first;
-    if let Some(base) = base_load {
+    if let Some(base) = base_load.filter(|_| !first.load.is_nan()) {
         let high = now.load.max(first.load);
-        if high.is_finite() && high - base > RISE_MIN * high {
+        if rises(base, high) {
             // Demand may rise at the end of the second before, too late to make anyone wait in it.
             let early = open.before.map_or(0.0, |before| {
                 let share = part(before.load, base, high);
@@ -333,7 +347,7 @@ fn end_of(open: &Open, base_load: Option<f64>) -> f64 {
     let (Some(after), Some(base)) = (open.after, base_load) else {
         return open.last_s;
     };
-    if !(after.load.is_finite() && open.peak_load - base > RISE_MIN * open.peak_load) {
+    if !(after.load.is_finite() && rises(base, open.peak_load)) {
         return open.last_s;
     }
     let share = part(after.load, base, open.peak_load);
@@ -356,6 +370,7 @@ mod tests {
             waiting: level.unwrap_or(0.0) * 0.1,
             load: Some(load),
             capacity: Some(0.6),
+            demand: None,
             censored: false,
             treated: false,
             apps: vec![AppName::new("web")],

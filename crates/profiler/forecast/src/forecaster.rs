@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tidegate_types::{
     AppName, Apps, ContentionEvent, ContentionMap, DeclaredEvent, Entity, Knob, Lease, Moment, Notice,
-    Outcome, PredictionId, Resource, Sample, Severity, Treatment, Unit,
+    Outcome, Resource, Sample, Severity, Treatment, Unit,
 };
 
 /// Samples further apart than this leave a gap between them.
@@ -225,11 +225,12 @@ impl Forecaster {
                 continue;
             }
             let announced = announced_for(unit, &self.calendar, &announced_apps, now, state, apps);
-            let id = PredictionId(self.next_prediction);
-            self.next_prediction += 1;
             let driven_by = drivers.of(unit, apps, &self.demands);
-            let (entry, prediction) = entry(id, unit, state, announced.as_ref(), driven_by, now, &shared);
-            state.scorer.open(prediction);
+            let next = &mut self.next_prediction;
+            let (entry, prediction) = entry(next, unit, state, announced.as_ref(), driven_by, now, &shared);
+            if let Some(prediction) = prediction {
+                state.scorer.open(prediction);
+            }
             entries.push(entry);
         }
         ContentionMap { made: now, entries }

@@ -35,6 +35,13 @@ const UNSEEN_DURATION_S: Quantiles = Quantiles {
     q50: 10.0,
     q90: 60.0,
 };
+/// Peaks that say whether demand is still cut off.
+const RECENT_PEAKS: usize = 4;
+/// Demand over a bound that cuts it off, where nothing else is known of it.
+const CENSORED_Q50: f64 = 1.25;
+const CENSORED_Q90: f64 = 2.0;
+/// How long the prediction of a unit without events stands.
+const STANDS_S: f64 = 60.0;
 /// Features are kept with one prediction a minute, for the event model to learn from.
 const FEATURES_EVERY_S: f64 = 60.0;
 
@@ -123,19 +130,20 @@ fn nested(mut probabilities: [f64; WINDOWS]) -> [f64; WINDOWS] {
     probabilities
 }
 
-/// The entry of `unit`, and the prediction to score later.
-pub(crate) fn entry(
-    id: PredictionId,
-    unit: &Unit,
-    state: &UnitState,
-    announced: Option<&Announced>,
-    drivers: Vec<Driver>,
-    now: Moment,
-    shared: &Shared,
-) -> (MapEntry, Prediction) {
-    let now_s = now.boot.seconds();
-    let until = |window: usize| now_s + f64::from(shared.windows_s[window]);
-    let features = state.history.features(now_s, now.utc_ms);
+/// What is said of one unit.
+struct Said {
+    shown: [f64; WINDOWS],
+    forecast: [f64; WINDOWS],
+    raw: [f64; WINDOWS],
+    basis: Source,
+    source: Source,
+    confidence: f64,
+    features: Features,
+}
+
+fn say(state: &UnitState, announced: Option<&Announced>, now: Moment, shared: &Shared) -> Said {
+    let until = |window: usize| now.boot.seconds() + f64::from(shared.windows_s[window]);
+    let features = state.history.features(now.boot.seconds(), now.utc_ms);
     let causes = Causes {
         persistence: persistence(state),
         periodic: std::array::from_fn(|window| {
@@ -153,30 +161,71 @@ pub(crate) fn entry(
         None => raw,
     });
     let base = state.scorer.untreated.map(|score| score.base_rate);
-    let demoted = state.scorer.demoted;
     let reactive = || nested(base.map(|rate| 1.0 - (1.0 - rate) * (1.0 - causes.persistence)));
-    let shown = if demoted { reactive() } else { forecast };
-    let source = if demoted { Source::Reactive } else { basis };
+    let demoted = state.scorer.demoted;
     let predictors = predictors(state, &causes, forecast[0], &features);
-    let confidence = confidence(&grounds(state, &predictors, &features));
-    let next = state.periodic.next(state.quiet_until_s).filter(|_| !demoted);
+    Said {
+        shown: if demoted { reactive() } else { forecast },
+        forecast,
+        raw,
+        basis,
+        source: if demoted { Source::Reactive } else { basis },
+        confidence: confidence(&grounds(state, &predictors, &features)),
+        features,
+    }
+}
+
+/// A prediction of a unit that never had an event stands for a minute: saying the same every ten seconds would
+/// score the same guess six times.
+fn standing<'a>(state: &'a UnitState, announced: Option<&Announced>, now: Moment) -> Option<&'a Prediction> {
+    let quiet = state.labeller.label() == Label::Quiet && state.events == 0.0 && announced.is_none();
+    let last = state.scorer.last().filter(|last| quiet && last.quiet)?;
+    (now.boot.seconds() - last.made_s < STANDS_S).then_some(last)
+}
+
+/// The entry of `unit`, and the prediction to score later, unless an earlier one still stands. A new prediction takes
+/// its name from `next`.
+pub(crate) fn entry(
+    next: &mut u64,
+    unit: &Unit,
+    state: &UnitState,
+    announced: Option<&Announced>,
+    drivers: Vec<Driver>,
+    now: Moment,
+    shared: &Shared,
+) -> (MapEntry, Option<Prediction>) {
+    let now_s = now.boot.seconds();
+    let (told, prediction) = if let Some(last) = standing(state, announced, now) {
+        (Told::again(last), None)
+    } else {
+        let said = say(state, announced, now, shared);
+        let prediction = predict(PredictionId(*next), &said, state, now_s);
+        *next += 1;
+        (Told::again(&prediction), Some(prediction))
+    };
+    let demoted = state.scorer.demoted;
+    let next_burst = state.periodic.next(state.quiet_until_s).filter(|_| !demoted);
     let announced = announced.filter(|announced| announced.probability >= ONSET_FROM);
-    let times = times(state, next.as_ref(), announced, now_s);
+    let times = times(state, next_burst.as_ref(), announced, now_s);
     let entry = MapEntry {
-        id,
+        id: told.id,
         unit: unit.clone(),
-        windows: std::array::from_fn::<_, WINDOWS, _>(|window| WindowProbability {
-            window_s: shared.windows_s[window],
-            probability: shown[window],
-        })
-        .to_vec(),
-        confidence,
+        windows: shared
+            .windows_s
+            .into_iter()
+            .zip(told.shown)
+            .map(|(window_s, probability)| WindowProbability {
+                window_s,
+                probability: probability.into(),
+            })
+            .collect(),
+        confidence: told.confidence.into(),
         onset: times.map(|(onset, _)| onset),
         end: times.map(|(_, end)| end),
         peak: peak(state, announced),
         drivers,
-        reason: reason(state, source, next.as_ref(), announced, now_s),
-        source,
+        reason: reason(state, told.source, next_burst.as_ref(), announced, now_s),
+        source: told.source,
         trained: state.history.watched_s() >= TRAINED_S || state.events >= TRAINED_EVENTS,
         ongoing_since: state
             .labeller
@@ -184,26 +233,53 @@ pub(crate) fn entry(
             .map(|open| BootTime::from_seconds(open.begin_s)),
         demoted,
     };
-    let quiet = matches!(state.labeller.label(), Label::Quiet);
+    let prediction = prediction.map(|prediction| Prediction {
+        onset_s: entry.onset.filter(|_| prediction.quiet).map(|onset| onset.q50),
+        ..prediction
+    });
+    (entry, prediction)
+}
+
+/// The part of a prediction that the map shows.
+struct Told {
+    id: PredictionId,
+    shown: [f32; WINDOWS],
+    confidence: f32,
+    source: Source,
+}
+
+impl Told {
+    fn again(prediction: &Prediction) -> Self {
+        Self {
+            id: prediction.id,
+            shown: prediction.shown,
+            confidence: prediction.confidence,
+            source: prediction.source,
+        }
+    }
+}
+
+fn predict(id: PredictionId, said: &Said, state: &UnitState, now_s: f64) -> Prediction {
+    let quiet = state.labeller.label() == Label::Quiet;
     let last_features_s = state.scorer.last_features_s().unwrap_or(f64::NEG_INFINITY);
-    let prediction = Prediction {
+    let single = |probabilities: [f64; WINDOWS]| probabilities.map(|probability| probability as f32);
+    Prediction {
         id,
         made_s: now_s,
-        shown,
-        forecast,
-        raw,
-        confidence,
-        source,
-        basis,
-        onset_s: entry.onset.filter(|_| quiet).map(|onset| onset.q50),
+        shown: single(said.shown),
+        forecast: single(said.forecast),
+        raw: single(said.raw),
+        confidence: said.confidence as f32,
+        source: said.source,
+        basis: said.basis,
+        onset_s: None,
         quiet,
-        features: (quiet && now_s - last_features_s >= FEATURES_EVERY_S).then_some(features),
+        features: (quiet && now_s - last_features_s >= FEATURES_EVERY_S).then(|| Box::new(said.features)),
         spacing_s: state
             .scorer
-            .last_made_s()
-            .map_or(10.0, |made_s| (now_s - made_s).clamp(0.0, 60.0)),
-    };
-    (entry, prediction)
+            .last()
+            .map_or(10.0, |last| (now_s - last.made_s).clamp(0.0, 60.0) as f32),
+    }
 }
 
 /// From this share of explained onsets on, a unit's averages say nothing about its next minute.
@@ -322,18 +398,7 @@ fn peak(state: &UnitState, announced: Option<&Announced>) -> Option<Quantiles> {
             q90: cores * 1.2,
         });
     }
-    let free: Vec<f64> = state
-        .peaks
-        .iter()
-        .filter(|peak| !peak.censored)
-        .map(|peak: &Peak| peak.load)
-        .collect();
-    let mut seen = if free.is_empty() {
-        state.peaks.iter().map(|peak| peak.load).collect()
-    } else {
-        free
-    };
-    quantiles(&mut seen).or_else(|| {
+    peak_seen(&state.peaks).or_else(|| {
         let highest = state.history.highest_ratio() * state.capacity?;
         let load = state.load?;
         highest.is_finite().then(|| Quantiles {
@@ -342,6 +407,31 @@ fn peak(state: &UnitState, announced: Option<&Announced>) -> Option<Quantiles> {
             q90: highest * 1.1,
         })
     })
+}
+
+/// Peaks that were seen whole; where the last ones were cut off at a higher bound, only that bound is known, and what
+/// lies above it is taken to be scale-free: half as likely for each quarter more.
+fn peak_seen(peaks: &[Peak]) -> Option<Quantiles> {
+    let mut whole: Vec<f64> = peaks
+        .iter()
+        .filter(|peak| !peak.censored)
+        .map(|peak| peak.demand)
+        .collect();
+    let recent = &peaks[peaks.len().saturating_sub(RECENT_PEAKS)..];
+    let bound = recent
+        .iter()
+        .filter(|peak| peak.censored)
+        .map(|peak| peak.demand)
+        .fold(0.0, f64::max);
+    let highest = whole.iter().copied().fold(0.0, f64::max);
+    if bound > highest {
+        return Some(Quantiles {
+            q10: bound,
+            q50: bound * CENSORED_Q50,
+            q90: bound * CENSORED_Q90,
+        });
+    }
+    quantiles(&mut whole)
 }
 
 fn reason(

@@ -89,6 +89,9 @@ const PROOFS: u32 = 3;
 impl Periodic {
     /// Takes in a confirmed onset at `at_s`.
     pub(crate) fn onset(&mut self, at_s: f64) -> Explained {
+        if !at_s.is_finite() {
+            return Explained::No;
+        }
         self.seen = self.seen * 0.95 + 1.0;
         self.explained *= 0.95;
         let nearest = self

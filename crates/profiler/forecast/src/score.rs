@@ -38,12 +38,12 @@ pub(crate) struct Prediction {
     pub(crate) id: PredictionId,
     pub(crate) made_s: f64,
     /// What was shown.
-    pub(crate) shown: [f64; WINDOWS],
+    pub(crate) shown: [f32; WINDOWS],
     /// What the forecast said, also while demoted.
-    pub(crate) forecast: [f64; WINDOWS],
+    pub(crate) forecast: [f32; WINDOWS],
     /// The same before calibration.
-    pub(crate) raw: [f64; WINDOWS],
-    pub(crate) confidence: f64,
+    pub(crate) raw: [f32; WINDOWS],
+    pub(crate) confidence: f32,
     pub(crate) source: Source,
     /// What the forecast rested on, also while demoted.
     pub(crate) basis: Source,
@@ -51,9 +51,9 @@ pub(crate) struct Prediction {
     /// Nothing went on when it was made.
     pub(crate) quiet: bool,
     /// Kept for the rows that the event model learns from.
-    pub(crate) features: Option<Features>,
+    pub(crate) features: Option<Box<Features>>,
     /// Seconds since the prediction before, for the worth of overlapping windows.
-    pub(crate) spacing_s: f64,
+    pub(crate) spacing_s: f32,
 }
 
 /// A closed window that may teach.
@@ -155,9 +155,9 @@ impl Scorer {
         self.open.push_back(prediction);
     }
 
-    /// When the last prediction was made.
-    pub(crate) fn last_made_s(&self) -> Option<f64> {
-        self.open.back().map(|prediction| prediction.made_s)
+    /// The last prediction that was made, as long as its longest window is open.
+    pub(crate) fn last(&self) -> Option<&Prediction> {
+        self.open.back()
     }
 
     /// When features were last kept.
@@ -212,7 +212,7 @@ impl Scorer {
                     .outcomes
                     .push(outcome(unit, prediction, window, window_s, &happened));
                 let lesson = lesson(prediction, window, window_s, &happened);
-                let forecast = prediction.forecast[window];
+                let forecast = f64::from(prediction.forecast[window]);
                 self.note_onset(self.judged[window], window, &happened);
                 if let Some(lesson) = lesson {
                     judged.standing = self.learn(&lesson, forecast, named).or(judged.standing);
@@ -272,8 +272,8 @@ fn outcome(
         unit: unit.clone(),
         made: BootTime::from_seconds(prediction.made_s),
         window_s,
-        probability: prediction.shown[window],
-        confidence: prediction.confidence,
+        probability: prediction.shown[window].into(),
+        confidence: prediction.confidence.into(),
         source: prediction.source,
         happened: happened.event,
         treatment: happened.treatment,
@@ -290,13 +290,13 @@ fn lesson(prediction: &Prediction, window: usize, window_s: u32, happened: &Happ
         .filter(|_| happened.treatment == Treatment::Untreated)?;
     Some(Lesson {
         window,
-        raw: prediction.raw[window],
+        raw: prediction.raw[window].into(),
         basis: prediction.basis,
         quiet: prediction.quiet,
-        features: prediction.features,
+        features: prediction.features.as_deref().copied(),
         event,
         explained: happened.explained,
-        worth: (prediction.spacing_s / f64::from(window_s)).clamp(0.0, 1.0),
+        worth: (f64::from(prediction.spacing_s) / f64::from(window_s)).clamp(0.0, 1.0),
     })
 }
 

@@ -16,8 +16,8 @@ const PAST_S: f64 = 3700.0;
 /// A peak of demand that was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Peak {
-    pub(crate) load: f64,
-    /// Whether demand may have been higher.
+    pub(crate) demand: f64,
+    /// Whether it may have been higher.
     pub(crate) censored: bool,
 }
 
@@ -141,7 +141,7 @@ impl UnitState {
         keep(
             &mut self.peaks,
             Peak {
-                load: open.peak_load,
+                demand: open.peak_demand,
                 censored: open.censored,
             },
         );

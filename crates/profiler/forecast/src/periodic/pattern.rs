@@ -202,7 +202,7 @@ impl Pattern {
 
     fn slot_of(&self, at_s: f64) -> Option<i64> {
         let ahead = ((at_s - self.center_s(self.next)) / self.period_s).round() as i64;
-        (ahead >= 0).then_some(self.next + ahead)
+        (0..SLOTS_AHEAD_MAX).contains(&ahead).then_some(self.next + ahead)
     }
 
     /// Takes in the onset of one of its slots, where `strays` onsets per period come beside any pattern.

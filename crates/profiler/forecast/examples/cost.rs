@@ -1,0 +1,96 @@
+//! What the forecast costs: CPU time of a sample and of a map, and the size of the state, by number of apps.
+//!
+//! `cargo run --release -p tidegate-forecast --example cost`
+
+use std::time::Instant;
+use tidegate_forecast::{ForecastConfig, Forecaster};
+use tidegate_types::{
+    App, AppName, Apps, BootTime, Class, Entity, Field, Grant, Managed, Moment, Owner, Row, Sample,
+};
+
+fn apps(count: usize) -> Apps {
+    (0..count)
+        .map(|number| {
+            let name = AppName::new(&format!("group:/bed/app-{number:05}"));
+            let app = App {
+                name: name.clone(),
+                group: None,
+                owner: Owner::Delegated,
+                parent: None,
+                executable: None,
+                user: None,
+            };
+            let grant = Grant {
+                class: Class::Standard,
+                ..Grant::default()
+            };
+            (name, Managed { app, grant })
+        })
+        .collect()
+}
+
+fn sample(second: u64, apps: &Apps) -> Sample {
+    let mut rows = vec![Row::empty(Entity::Host)];
+    rows[0].set(Field::HostCpuWaiting, 0.05);
+    rows[0].set(Field::HostMemoryWaiting, 0.0);
+    for (number, name) in apps.keys().enumerate() {
+        // One app in ten has bursts, each with a period of its own.
+        let period = 60 + number as u64 % 50;
+        let busy = number % 10 == 0 && (second + number as u64) % period < 6;
+        let mut row = Row::empty(Entity::App(name.clone()));
+        row.set(Field::CpuUsage, if busy { 0.5 } else { 0.1 });
+        row.set(Field::CpuThrottled, if busy { 0.6 } else { 0.0 });
+        row.set(Field::CpuWaiting, if busy { 0.6 } else { 0.01 });
+        row.set(Field::CpuLimit, 0.5);
+        row.set(Field::Memory, 1e8);
+        row.set(Field::MemoryLimit, 1e9);
+        row.set(Field::MemoryWaiting, 0.0);
+        rows.push(row);
+    }
+    let mut sample = Sample {
+        now: Moment {
+            boot: BootTime::from_seconds(1000.0 + second as f64),
+            utc_ms: 1_795_420_800_000 + second.cast_signed() * 1000,
+        },
+        interval_s: 1.0,
+        rows,
+    };
+    sample.sort();
+    sample
+}
+
+fn main() {
+    println!("apps  units  observe ms  map ms  share of a core  state MiB");
+    for count in [10, 100, 1000] {
+        let apps = apps(count);
+        let mut forecaster = Forecaster::new(ForecastConfig::default());
+        let mut units = 0;
+        let (mut observe_s, mut map_s) = (0.0, 0.0);
+        let seconds = 4200_u64;
+        let measured_from = 3800;
+        for second in 0..seconds {
+            let sample = sample(second, &apps);
+            let before = Instant::now();
+            forecaster.observe(&sample, &apps, &[]);
+            let observed = Instant::now();
+            if second % 10 == 0 {
+                units = forecaster.map(sample.now, &apps).entries.len();
+            }
+            if second >= measured_from {
+                observe_s += (observed - before).as_secs_f64();
+                map_s += observed.elapsed().as_secs_f64();
+            }
+            forecaster.take_outcomes();
+            forecaster.take_notices();
+        }
+        let measured = (seconds - measured_from) as f64;
+        let (sample_ms, ten_ms) = (observe_s / measured * 1e3, map_s / measured * 1e4);
+        let share = (observe_s + map_s) / measured;
+        let bytes = postcard::to_stdvec(&forecaster).map_or(0, |bytes| bytes.len());
+        println!(
+            "{count:4}  {units:5}  {sample_ms:10.3}  {ten_ms:6.2}  {:14.2} %  {:9.1}",
+            share * 100.0,
+            bytes as f64 / 1_048_576.0
+        );
+    }
+}
