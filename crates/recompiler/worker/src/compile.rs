@@ -3,6 +3,7 @@
 use crate::bind::{self, Anchors};
 use crate::pipelines::{self, Pipeline};
 use crate::{flatten, prepare};
+use llvm_sys::analysis::{LLVMVerifierFailureAction, LLVMVerifyModule};
 use llvm_sys::bit_reader::LLVMParseBitcodeInContext2;
 use llvm_sys::core::*;
 use llvm_sys::error::{LLVMDisposeErrorMessage, LLVMGetErrorMessage};
@@ -14,7 +15,7 @@ use std::ffi::{CString, c_void};
 use tidegate_format::blob::Blob;
 use tidegate_format::request::{CompileError, CompileErrorKind, Request};
 use tidegate_partition::llvm;
-use tidegate_partition::llvm::Module;
+use tidegate_partition::llvm::{Module, Value};
 
 /// Makes the image that the request asks for.
 pub(crate) fn compile(request: &Request) -> Result<Vec<u8>, CompileError> {
@@ -48,6 +49,9 @@ pub(crate) fn compile(request: &Request) -> Result<Vec<u8>, CompileError> {
         pipeline,
         pipelines::level_name(blob.optimisation_level, blob.size_level),
     )?;
+    if pipeline.stream_stores {
+        stream_stores(module, root, machine)?;
+    }
     let entry = bind::bind(module, root, &anchors)?;
     let object = generate(module, machine)?;
     let target = flatten::Target {
@@ -58,6 +62,14 @@ pub(crate) fn compile(request: &Request) -> Result<Vec<u8>, CompileError> {
         entry: &entry,
     };
     flatten::flatten(&object, &target, &anchors)
+}
+
+/// What `--version` prints: everything that makes an image of the same request another one.
+pub(crate) fn version() -> String {
+    let (mut major, mut minor, mut patch) = (0, 0, 0);
+    llvm!(LLVMGetVersion(&raw mut major, &raw mut minor, &raw mut patch));
+    let pipelines = pipelines::PIPELINE_VERSION;
+    format!("tidegate-worker pipelines {pipelines}, LLVM {major}.{minor}.{patch}\n")
 }
 
 fn failure(kind: CompileErrorKind, detail: String) -> CompileError {
@@ -159,6 +171,29 @@ fn run_passes(
     let text = llvm::c_text(llvm::CText(message));
     llvm!(LLVMDisposeErrorMessage(message));
     Err(failure(CompileErrorKind::Pipeline, text))
+}
+
+unsafe extern "C" {
+    fn tidegate_stream_stores(root: LLVMValueRef, machine: LLVMTargetMachineRef, least_bytes: u64) -> u32;
+}
+
+/// Least that a loop must write before its stores go past the caches: more than a core's own caches keep.
+const STREAMED_BYTES_MIN: u64 = 2 << 20;
+
+/// Streams the stores of long loops past the caches. The result is verified: a fault in our own pass must cost
+/// a variant, not a program.
+fn stream_stores(module: Module, root: Value, machine: LLVMTargetMachineRef) -> Result<(), CompileError> {
+    llvm!(tidegate_stream_stores(root.0, machine, STREAMED_BYTES_MIN));
+    let mut message = std::ptr::null_mut();
+    let action = LLVMVerifierFailureAction::LLVMReturnStatusAction;
+    let broken = llvm!(LLVMVerifyModule(module.0, action, &raw mut message)) != 0;
+    let text = llvm::c_text(llvm::CText(message));
+    llvm!(LLVMDisposeMessage(message));
+    if broken {
+        Err(failure(CompileErrorKind::Pipeline, text))
+    } else {
+        Ok(())
+    }
 }
 
 fn generate(module: Module, machine: LLVMTargetMachineRef) -> Result<Vec<u8>, CompileError> {

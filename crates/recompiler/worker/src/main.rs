@@ -27,8 +27,17 @@ use tidegate_format::request::{CompileError, CompileErrorKind, Request, Response
 const REQUEST_LENGTH_MAX: u64 = 96 << 20;
 
 fn main() -> ExitCode {
-    let answer = Response(answer());
-    let written = std::io::stdout().write_all(&answer.to_bytes());
+    if std::env::args()
+        .nth(1)
+        .is_some_and(|argument| argument == "--version")
+    {
+        return write(compile::version().as_bytes());
+    }
+    write(&Response(answer()).to_bytes())
+}
+
+fn write(bytes: &[u8]) -> ExitCode {
+    let written = std::io::stdout().write_all(bytes);
     if written.is_ok() {
         ExitCode::SUCCESS
     } else {

@@ -116,6 +116,17 @@ impl Program {
         path
     }
 
+    /// The instructions of `text`, one a line.
+    pub(crate) fn disassemble(&self, text: &[u8]) -> String {
+        let file = self.folder.path().join("text");
+        std::fs::write(&file, text).unwrap();
+        let output = Command::new("objdump")
+            .args(["-D", "-b", "binary", "-m", "i386:x86-64"])
+            .arg(&file)
+            .output();
+        String::from_utf8(output.unwrap().stdout).unwrap()
+    }
+
     /// What the program prints.
     pub(crate) fn run(&self, arguments: &[&Path]) -> String {
         let output = Command::new(&self.path).args(arguments).output().unwrap();

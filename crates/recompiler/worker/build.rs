@@ -1,0 +1,23 @@
+//! Compiles the worker's C++ pass against the LLVM that `LLVM_SYS_221_PREFIX` names, else Debian's place for it.
+
+use std::env;
+use std::path::PathBuf;
+
+fn main() {
+    println!("cargo::rerun-if-changed=src/stream.cpp");
+    println!("cargo::rerun-if-env-changed=LLVM_SYS_221_PREFIX");
+    let prefix =
+        env::var_os("LLVM_SYS_221_PREFIX").map_or_else(|| PathBuf::from("/usr/lib/llvm-22"), PathBuf::from);
+    cc::Build::new()
+        .cpp(true)
+        .std("c++17")
+        .file("src/stream.cpp")
+        .include(prefix.join("include"))
+        // LLVM is built without both.
+        .flag("-fno-rtti")
+        .flag("-fno-exceptions")
+        // LLVM's own headers warn.
+        .warnings(false)
+        .define("_GNU_SOURCE", None)
+        .compile("tidegate_stream");
+}
