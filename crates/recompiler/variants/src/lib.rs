@@ -14,6 +14,7 @@ pub mod cache;
 pub mod choice;
 pub mod client;
 pub mod compile;
+pub mod decide;
 pub mod error;
 pub mod heat;
 pub mod live;

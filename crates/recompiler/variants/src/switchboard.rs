@@ -29,6 +29,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+use tidegate_format::image::Image;
 use tidegate_format::message::{KIND_CLIENT, KIND_CLIENT_REPLY, Reason, encode_opaque};
 use tidegate_format::scenario::Scenario;
 
@@ -98,6 +99,20 @@ struct Managed {
     session: Session,
     /// Whether something may be switched or counted, so that heartbeats are needed.
     touched: bool,
+    /// Code that was loaded: index of the function, start, length.
+    loaded: Vec<(u32, u64, u64)>,
+}
+
+impl Managed {
+    fn load(&mut self, function: u32, scenario: Scenario, image: &[u8]) -> Result<Loaded, VariantsError> {
+        let loaded = self.session.load(function, scenario, image)?;
+        // The runtime has just read it.
+        if let Ok(image) = Image::read(image) {
+            let start = loaded.address.saturating_sub(u64::from(image.entry));
+            self.loaded.push((function, start, u64::from(image.text_length)));
+        }
+        Ok(loaded)
+    }
 }
 
 /// A handle to the switchboard; copies share it. It is of use as long as the [`Server`] lives.
@@ -309,7 +324,7 @@ impl Switchboard {
         let cache = self.shared.options.cache(info.peer.user)?;
         let compiled = worker.image(&job, &self.shared.options.processor, &cache)?;
         let loaded = self.with_switching(process, |managed| {
-            managed.session.load(function.index, scenario, &compiled.image)
+            managed.load(function.index, scenario, &compiled.image)
         })?;
         Ok((loaded, compiled.cpu))
     }
@@ -325,7 +340,7 @@ impl Switchboard {
         scenario: Scenario,
         image: &[u8],
     ) -> Result<Loaded, VariantsError> {
-        self.with_switching(process, |managed| managed.session.load(function, scenario, image))
+        self.with_switching(process, |managed| managed.load(function, scenario, image))
     }
 
     /// Leads functions that have `scenario` loaded to it: those of this name, or all. Gives the number of slots
@@ -396,6 +411,14 @@ impl Switchboard {
         pause: Duration,
     ) -> Result<StormReport, VariantsError> {
         self.with_switching(process, |managed| managed.session.storm(duration, pause))
+    }
+
+    /// Where code was loaded: index of the function, start, length.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub fn loaded_code(&self, process: u32) -> Result<Vec<(u32, u64, u64)>, VariantsError> {
+        self.with(process, |managed| Ok(managed.loaded.clone()))
     }
 
     /// Counters and clocks of a process.
@@ -547,6 +570,7 @@ fn greet(shared: &Arc<Shared>, stream: UnixStream) -> Result<(), VariantsError> 
     let managed = Managed {
         session,
         touched: false,
+        loaded: Vec::new(),
     };
     if !shared.closing.load(Ordering::Acquire) {
         lock(&shared.processes).insert(peer.process, Arc::new(Mutex::new(managed)));

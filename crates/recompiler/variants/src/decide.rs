@@ -1,0 +1,297 @@
+//! What to do about one process, decided from what is known: a pure function.
+//!
+//! Why so: the rules can be read and tested in one place. Ahead of contention, what is missing is compiled; when
+//! it is there, only what is ready is used: accepted variants are switched to, untried ones are tried, one at a
+//! time; when it is over, the base is put back, and what was missing is compiled for the next time.
+//!
+//! Not here: heat, verdicts, and carrying it out.
+
+use crate::choice::Advice;
+use tidegate_format::scenario::Scenario;
+use tidegate_types::BootTime;
+
+/// Where a wish is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The contention is expected, but not yet.
+    Ahead,
+    /// It is expected now.
+    Now,
+    /// It should be over, or is no longer wished.
+    Over,
+}
+
+/// The phase of a wish for `by` to `until`.
+pub fn phase(now: BootTime, by: BootTime, until: BootTime) -> Phase {
+    if now >= until {
+        Phase::Over
+    } else if now >= by {
+        Phase::Now
+    } else {
+        Phase::Ahead
+    }
+}
+
+/// What is known about one function.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, in a plain record"
+)]
+pub struct Known {
+    /// Index in the process.
+    pub function: u32,
+    /// Its place among the hot functions, 0 = hottest; `None` = not hot on the cores in question.
+    pub rank: Option<usize>,
+    /// What is remembered.
+    pub advice: Advice,
+    /// Whether the variant is loaded.
+    pub has_variant: bool,
+    /// Whether the placebo is loaded.
+    pub has_placebo: bool,
+    /// Whether it is known that there is no variant.
+    pub refused: bool,
+    /// Whether its trial is running.
+    pub on_trial: bool,
+    /// What its slot leads to.
+    pub current: Scenario,
+}
+
+/// One thing to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Action {
+    /// Lead the function's calls there.
+    Switch {
+        /// The function.
+        function: u32,
+        /// Where to.
+        to: Scenario,
+    },
+    /// Compile and load the variant, and the placebo too.
+    Prepare {
+        /// The function.
+        function: u32,
+        /// With the placebo, for a trial.
+        with_placebo: bool,
+    },
+    /// Try the variant.
+    Try {
+        /// The function.
+        function: u32,
+    },
+}
+
+/// The actions for one process under one scenario, switches first, then by heat.
+pub fn decide(phase: Phase, scenario: Scenario, functions: &[Known]) -> Vec<Action> {
+    let mut actions: Vec<Action> = functions
+        .iter()
+        .filter_map(|known| switch(phase, scenario, known))
+        .collect();
+    let mut hot: Vec<&Known> = functions
+        .iter()
+        .filter(|known| known.rank.is_some() && !known.refused)
+        .collect();
+    hot.sort_by_key(|known| known.rank);
+    let tried = functions.iter().any(|known| known.on_trial);
+    let work = hot.into_iter().filter_map(|known| work(phase, known, tried));
+    actions.extend(work);
+    actions
+}
+
+fn switch(phase: Phase, scenario: Scenario, known: &Known) -> Option<Action> {
+    if known.on_trial {
+        return None;
+    }
+    let wanted = phase == Phase::Now && known.advice == Advice::Use && known.has_variant;
+    // Before the contention what somebody else switched by command stays; afterwards the base is right.
+    let to = match (wanted, phase) {
+        (true, _) => scenario,
+        (false, Phase::Ahead) => known.current,
+        (false, _) => Scenario::Base,
+    };
+    (to != known.current).then_some(Action::Switch {
+        function: known.function,
+        to,
+    })
+}
+
+fn work(phase: Phase, known: &Known, tried: bool) -> Option<Action> {
+    let function = known.function;
+    let with_placebo = known.advice == Advice::Try;
+    let missing = !known.has_variant || (with_placebo && !known.has_placebo);
+    match (phase, known.advice) {
+        (_, Advice::KeepBase) => None,
+        // What is not ready at the onset has to wait: compiling then would add to the contention.
+        (Phase::Ahead | Phase::Over, _) if missing => Some(Action::Prepare {
+            function,
+            with_placebo,
+        }),
+        (Phase::Now, Advice::Try) if !missing && !tried => Some(Action::Try { function }),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KNOWN: Known = Known {
+        function: 1,
+        rank: Some(0),
+        advice: Advice::Try,
+        has_variant: false,
+        has_placebo: false,
+        refused: false,
+        on_trial: false,
+        current: Scenario::Base,
+    };
+    const LOADED: Known = Known {
+        has_variant: true,
+        has_placebo: true,
+        ..KNOWN
+    };
+    const ACCEPTED: Known = Known {
+        advice: Advice::Use,
+        ..LOADED
+    };
+    const TO_CPU: Action = Action::Switch {
+        function: 1,
+        to: Scenario::Cpu,
+    };
+    const TO_BASE: Action = Action::Switch {
+        function: 1,
+        to: Scenario::Base,
+    };
+    const PREPARE: Action = Action::Prepare {
+        function: 1,
+        with_placebo: true,
+    };
+
+    fn check(phase: Phase, known: Known, expect: &[Action]) {
+        assert_eq!(
+            decide(phase, Scenario::Cpu, &[known]),
+            expect,
+            "{phase:?} {known:?}"
+        );
+    }
+
+    #[test]
+    fn ahead_everything_missing_is_compiled() {
+        check(Phase::Ahead, KNOWN, &[PREPARE]);
+        check(Phase::Ahead, LOADED, &[]);
+        check(Phase::Ahead, ACCEPTED, &[]);
+        check(
+            Phase::Ahead,
+            Known {
+                refused: true,
+                ..KNOWN
+            },
+            &[],
+        );
+        check(Phase::Ahead, Known { rank: None, ..KNOWN }, &[]);
+        check(
+            Phase::Ahead,
+            Known {
+                advice: Advice::KeepBase,
+                ..KNOWN
+            },
+            &[],
+        );
+        let without_placebo = Known {
+            advice: Advice::Use,
+            ..KNOWN
+        };
+        check(
+            Phase::Ahead,
+            without_placebo,
+            &[Action::Prepare {
+                function: 1,
+                with_placebo: false,
+            }],
+        );
+    }
+
+    #[test]
+    fn at_the_onset_only_what_is_ready_is_used() {
+        check(Phase::Now, KNOWN, &[]);
+        check(Phase::Now, LOADED, &[Action::Try { function: 1 }]);
+        check(Phase::Now, ACCEPTED, &[TO_CPU]);
+        check(
+            Phase::Now,
+            Known {
+                current: Scenario::Cpu,
+                ..ACCEPTED
+            },
+            &[],
+        );
+        check(
+            Phase::Now,
+            Known {
+                rank: None,
+                ..ACCEPTED
+            },
+            &[TO_CPU],
+        );
+        let lost = Known {
+            advice: Advice::KeepBase,
+            current: Scenario::Cpu,
+            ..LOADED
+        };
+        check(Phase::Now, lost, &[TO_BASE]);
+    }
+
+    #[test]
+    fn a_trial_is_left_alone_and_is_the_only_one() {
+        check(
+            Phase::Now,
+            Known {
+                on_trial: true,
+                current: Scenario::Cpu,
+                ..LOADED
+            },
+            &[],
+        );
+        let running = Known {
+            function: 2,
+            on_trial: true,
+            ..LOADED
+        };
+        assert_eq!(decide(Phase::Now, Scenario::Cpu, &[LOADED, running]), []);
+    }
+
+    #[test]
+    fn afterwards_the_base_is_put_back_and_the_rest_compiled() {
+        check(
+            Phase::Over,
+            Known {
+                current: Scenario::Cpu,
+                ..ACCEPTED
+            },
+            &[TO_BASE],
+        );
+        check(Phase::Over, KNOWN, &[PREPARE]);
+    }
+
+    #[test]
+    fn hotter_functions_come_first() {
+        let cold = Known {
+            function: 2,
+            rank: Some(1),
+            ..LOADED
+        };
+        let actions = decide(Phase::Now, Scenario::Cpu, &[cold, LOADED]);
+        assert_eq!(
+            actions,
+            [Action::Try { function: 1 }, Action::Try { function: 2 }]
+        );
+    }
+
+    #[test]
+    fn phases() {
+        let check = |now, expect| assert_eq!(phase(BootTime(now), BootTime(10), BootTime(20)), expect);
+        check(9, Phase::Ahead);
+        check(10, Phase::Now);
+        check(19, Phase::Now);
+        check(20, Phase::Over);
+    }
+}
