@@ -14,6 +14,7 @@ use libbpf_rs::{
 };
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::mm::{MapFlags as Sharing, ProtFlags};
+use std::collections::HashMap;
 use std::ffi::c_void;
 use std::io::Read;
 use std::path::Path;
@@ -218,5 +219,71 @@ impl CoreWaiting {
 
     pub(crate) fn forget(&mut self) {
         self.counters.clear();
+    }
+}
+
+/// A group whose record stood still for longer than this is quiet. The kernel brings waiting up to date
+/// every 2 seconds as long as a task of the group runs or waits, so a stall cannot hide in it.
+const QUIET_AFTER_S: f64 = 4.0;
+
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    usage_ns: u64,
+    waiting_ns: u64,
+    changed: BootTime,
+    pass: u64,
+}
+
+/// Which groups nothing happens in, so that their files need not be read.
+#[derive(Debug)]
+pub(crate) struct QuietGroups {
+    reader: GroupsByBpf,
+    seen: HashMap<u64, Seen>,
+    pass: u64,
+    now: BootTime,
+}
+
+impl QuietGroups {
+    pub(crate) fn open(root: &Path) -> Result<Self, String> {
+        let mut reader = GroupsByBpf::open(root)?;
+        reader.read().map_err(|error| error.to_string())?;
+        Ok(Self {
+            reader,
+            seen: HashMap::new(),
+            pass: 0,
+            now: BootTime(0),
+        })
+    }
+
+    /// One pass over all groups.
+    pub(crate) fn look(&mut self, at: BootTime) {
+        self.pass += 1;
+        self.now = at;
+        let pass = self.pass;
+        for record in self.reader.read().unwrap_or_default() {
+            let waiting_ns = record
+                .waiting_ns
+                .iter()
+                .fold(0, |sum: u64, part| sum.wrapping_add(*part));
+            let fresh = Seen {
+                usage_ns: record.usage_ns,
+                waiting_ns,
+                changed: at,
+                pass,
+            };
+            let seen = self.seen.entry(record.id).or_insert(fresh);
+            let same = (seen.usage_ns, seen.waiting_ns) == (fresh.usage_ns, fresh.waiting_ns);
+            *seen = Seen {
+                changed: if same { seen.changed } else { at },
+                ..fresh
+            };
+        }
+        self.seen.retain(|_, seen| seen.pass == pass);
+    }
+
+    /// Whether nothing happened in the v2 group `id` for a while. False for what was not seen.
+    pub(crate) fn is_quiet(&self, id: u64) -> bool {
+        let seen = self.seen.get(&id);
+        seen.is_some_and(|seen| self.now.seconds_since(seen.changed) > QUIET_AFTER_S)
     }
 }

@@ -5,7 +5,7 @@
 //! nothing comes or goes. What cannot be read is absent; after the start nothing here fails.
 
 use crate::TelemetryError;
-use crate::bpf::CoreWaiting;
+use crate::bpf::{CoreWaiting, QuietGroups};
 use crate::budget::{Budget, BudgetLimits};
 use crate::clock::{Clock, ClockReading, host_clock};
 use crate::connector::ProcessEvents;
@@ -23,7 +23,7 @@ use crate::sockets::Sockets;
 use rustix::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
-use tidegate_types::{BootTime, Entity, Event, Field, Row, Sample};
+use tidegate_types::{BootTime, Entity, Event, Field, Hierarchy, Row, Sample};
 
 /// What the collector is to do and where.
 #[derive(Clone, Debug)]
@@ -82,6 +82,9 @@ const SAFETY_SWEEP: Duration = Duration::from_mins(1);
 /// Without a watch on every folder, the group tree is walked again this often.
 const WALK_INTERVAL_S: f64 = 5.0;
 
+/// Disks and interfaces are looked for this often.
+const HARDWARE_INTERVAL_S: f64 = 60.0;
+
 /// A pause of this many intervals is a gap: no rate spans it.
 const GAP_INTERVALS: f64 = 10.0;
 
@@ -93,6 +96,7 @@ const SUSPEND_S: f64 = 0.2;
 struct Schedule {
     next_sweep: BootTime,
     next_walk: BootTime,
+    next_hardware: BootTime,
     next_roster: Option<BootTime>,
     /// The grid of samples.
     due: Option<BootTime>,
@@ -108,6 +112,8 @@ struct HostSide {
     own: OwnReader,
     /// Waiting per CPU, or why it is not known.
     core_waiting: Result<CoreWaiting, String>,
+    /// Groups in which nothing happens, or why that is not known.
+    quiet: Result<QuietGroups, String>,
     /// Traffic per group, or why it is not known.
     sockets: Result<Sockets, String>,
     /// Inode of this process's network namespace.
@@ -164,7 +170,7 @@ impl Collector {
         let layout = Layout::detect(&config.cgroup_root);
         let descriptors = DescriptorBudget::new(descriptor_limit(config.descriptor_share));
         let mut buffer = Buffer::default();
-        let side = HostSide::open(&config, &proc_folder, &descriptors, &mut buffer)?;
+        let side = HostSide::open(&config, &layout, &proc_folder, &descriptors, &mut buffer)?;
         let process_events = if config.process_events {
             ProcessEvents::subscribe().map_err(|errno| errno.to_string())
         } else {
@@ -197,6 +203,7 @@ impl Collector {
             clock,
         };
         let now = (collector.clock)().boot;
+        collector.schedule.next_hardware = now.plus_seconds(HARDWARE_INTERVAL_S);
         collector.sweep(now);
         collector.settle(now);
         Ok(collector)
@@ -269,6 +276,13 @@ impl Collector {
         let sheds_sweeps = self.budget.level() >= crate::budget::MOST_SHED;
         if now >= self.schedule.next_sweep && !sheds_sweeps {
             changed |= self.sweep(now);
+        }
+        if now >= self.schedule.next_hardware && !sheds_sweeps {
+            self.schedule.next_hardware = now.plus_seconds(HARDWARE_INTERVAL_S);
+            if self.side.look_for_hardware(&self.config) {
+                self.slots.forget_disks();
+                self.assign_rows();
+            }
         }
         changed |= self.take_touched();
         changed |= self.slots.look_at_ended(&mut self.table, &mut self.buffer);
@@ -434,11 +448,15 @@ impl Collector {
             }
         }
         let online = side.host.online();
+        if let Ok(quiet) = &mut side.quiet {
+            quiet.look(at);
+        }
         let mut means = crate::group_reader::Means {
             roots: &self.roots,
             buffer,
             devices: &side.devices,
             online,
+            quiet: side.quiet.as_ref().ok(),
         };
         let look = crate::slots::Look {
             proc_folder,
@@ -504,6 +522,11 @@ impl Collector {
         self.side.core_waiting.as_ref().err().map(String::as_str)
     }
 
+    /// Why quiet groups are not known, if so.
+    pub(crate) fn quiet_absent(&self) -> Option<&str> {
+        self.side.quiet.as_ref().err().map(String::as_str)
+    }
+
     /// Connections that are seen, or why none can be.
     pub(crate) fn connections(&self) -> Result<usize, &str> {
         match &self.side.sockets {
@@ -529,6 +552,7 @@ impl Collector {
 impl HostSide {
     fn open(
         config: &CollectorConfig,
+        layout: &Layout,
         proc_folder: &OwnedFd,
         descriptors: &DescriptorBudget,
         buffer: &mut Buffer,
@@ -556,12 +580,28 @@ impl HostSide {
             } else {
                 Err("not asked for".to_owned())
             },
+            quiet: match layout.root(Hierarchy::V2) {
+                Some(root) if config.bpf => QuietGroups::open(root),
+                Some(_) => Err("not asked for".to_owned()),
+                None => Err("no v2 tree".to_owned()),
+            },
             core_waiting: if config.bpf {
                 CoreWaiting::open()
             } else {
                 Err("not asked for".to_owned())
             },
         })
+    }
+
+    /// True when disks or interfaces came or went.
+    fn look_for_hardware(&mut self, config: &CollectorConfig) -> bool {
+        let devices = Devices::detect(&config.sys_root);
+        let others = devices != self.devices;
+        if others {
+            self.disks.follow(&self.devices, &devices);
+            self.devices = devices;
+        }
+        self.host.find_nics(&config.sys_root) || others
     }
 
     fn forget(&mut self) {

@@ -187,6 +187,23 @@ impl DiskReader {
         }
     }
 
+    /// Goes over from the leaves of `before` to those of `after`; what stays keeps its counters.
+    pub(crate) fn follow(&mut self, before: &Devices, after: &Devices) {
+        let mut known: Vec<_> = before
+            .leaves
+            .iter()
+            .zip(std::mem::take(&mut self.counters))
+            .collect();
+        self.counters = after
+            .leaves
+            .iter()
+            .map(|leaf| {
+                let place = known.iter().position(|(other, _)| *other == leaf);
+                place.map_or_else(DiskCounters::default, |place| known.swap_remove(place).1)
+            })
+            .collect();
+    }
+
     /// Fills the row of each leaf; `rows[i]` is the row of leaf `i`.
     pub(crate) fn read(
         &mut self,

@@ -135,6 +135,7 @@ impl Collector {
         let root = rustix::process::geteuid().is_root();
         let (proc_root, host) = (&self.config.proc_root, self.host_reader());
         let mut signals = self.group_signals();
+        signals.extend(self.source_signals());
         signals.extend(self.host_signals());
         signals.extend(hardware_signals(&self.config.sys_root, proc_root));
         DoctorReport {
@@ -164,19 +165,20 @@ impl Collector {
         }
     }
 
+    /// Controllers that the v2 tree offers.
+    fn v2_controllers(&self) -> String {
+        let root = self.layout.root(Hierarchy::V2);
+        root.and_then(|root| text(&root.join("cgroup.controllers")))
+            .unwrap_or_default()
+    }
+
     fn group_signals(&self) -> Vec<Signal> {
-        let has = |hierarchy: Hierarchy| self.layout.root(hierarchy).is_some();
-        let v2_controllers = self
-            .layout
-            .root(Hierarchy::V2)
-            .and_then(|root| text(&root.join("cgroup.controllers")))
-            .unwrap_or_default();
-        let v2_has = |name: &str| {
-            v2_controllers
-                .split_whitespace()
-                .any(|controller| controller == name)
+        let v2_controllers = self.v2_controllers();
+        let offered = |hierarchy: Hierarchy, v2_name: &str| {
+            let in_v2 = v2_controllers.split_whitespace().any(|name| name == v2_name);
+            in_v2 || (v2_name != "io" && self.layout.root(hierarchy).is_some())
         };
-        let pressure = self.layout.root(Hierarchy::V2).is_some() && host_pressure(&self.config.proc_root);
+        let has_v2 = self.layout.root(Hierarchy::V2).is_some();
         let [grouped, with_io, _] = self.slots().coverage();
         vec![
             signal(
@@ -188,36 +190,48 @@ impl Collector {
             ),
             signal(
                 "cpu limits and throttling",
-                has(Hierarchy::Cpu) || v2_has("cpu"),
+                offered(Hierarchy::Cpu, "cpu"),
                 "cpu controller",
                 "no throttling, limits or weights: waiting under a limit cannot be told from waiting for a CPU",
                 "enable the cpu controller for the groups",
             ),
             signal(
                 "memory per group",
-                has(Hierarchy::Memory) || v2_has("memory"),
+                offered(Hierarchy::Memory, "memory"),
                 "memory controller",
                 "memory of an app is what its processes have resident; no reclaim, refaults or OOM kills",
                 "enable the memory controller for the groups",
             ),
             signal(
                 "waiting per group (PSI)",
-                pressure,
+                has_v2 && host_pressure(&self.config.proc_root),
                 "pressure files of the v2 tree",
                 "waiting for CPU, memory and I/O is known for the host at best, not per app",
                 "boot with psi=1 and mount a v2 tree beside the v1 controllers",
             ),
             signal(
                 "I/O per group and device",
-                v2_has("io") || with_io > 0,
+                offered(Hierarchy::Blkio, "io") || with_io > 0,
                 "io controller",
-                if grouped > 0 && has(Hierarchy::Blkio) {
+                if grouped > 0 && self.layout.root(Hierarchy::Blkio).is_some() {
                     "v1 statistics stay empty without the bfq scheduler or a limit: an app's I/O is summed over its processes, buffered writes are charged late, and the device is not told"
                 } else {
                     "an app's I/O is summed over its processes, and the device is not told"
                 },
                 "use cgroup v2 with the io controller, or the bfq scheduler",
             ),
+        ]
+    }
+
+    fn source_signals(&self) -> Vec<Signal> {
+        let traffic = match self.connections() {
+            Ok(connections) => format!(
+                "socket tables of this network namespace, {connections} TCP connections; UDP and what lives shorter than \
+                 a look are not in them, nor are apps without a v2 group"
+            ),
+            Err(reason) => reason.to_owned(),
+        };
+        vec![
             signal(
                 "group folders watched",
                 !self.tree.unwatched,
@@ -228,15 +242,17 @@ impl Collector {
             signal(
                 "network per app",
                 self.connections().is_ok(),
-                &match self.connections() {
-                    Ok(connections) => format!(
-                        "socket tables of this network namespace, {connections} TCP connections; UDP and what lives \
-                         shorter than a look are not in them, nor are apps without a v2 group"
-                    ),
-                    Err(reason) => reason.to_owned(),
-                },
+                &traffic,
                 "an app's traffic is not measured; interfaces are",
                 "a kernel with CONFIG_INET_DIAG",
+            ),
+            signal(
+                "quiet groups (BPF)",
+                self.quiet_absent().is_none(),
+                self.quiet_absent()
+                    .unwrap_or("one pass of a BPF iterator over the v2 tree"),
+                "every file of every group is read each second, also where nothing happens",
+                "build with the `bpf` feature, on a kernel with BTF, as root",
             ),
         ]
     }
@@ -248,7 +264,13 @@ impl Collector {
             Ok(_) => "kernel process events".to_owned(),
             Err(reason) => reason.clone(),
         };
-        let hidden = self.table.hidden_executables;
+        let hidden = self
+            .table
+            .processes()
+            .values()
+            .filter(|process| process.hidden)
+            .count();
+        let root = rustix::process::geteuid().is_root();
         vec![
             signal(
                 "waiting of the host (PSI)",
@@ -272,7 +294,7 @@ impl Collector {
                 hidden == 0,
                 &format!("{hidden} could not be read"),
                 "these processes go by their own short name",
-                "run as root",
+                if root { "" } else { "run as root" },
             ),
             signal(
                 "CPUs' waiting (run queue)",

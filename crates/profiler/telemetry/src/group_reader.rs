@@ -5,8 +5,10 @@
 //! group is found: cgroup v2's files where the controller is there, v1's otherwise, and waiting (PSI)
 //! always from the v2 tree. Values count a whole subtree here; the collector takes the children off.
 
+use crate::bpf::QuietGroups;
 use crate::disks::Devices;
 use crate::files::{Buffer, DescriptorBudget, Extent, KeptFile};
+use crate::groups::GroupIds;
 use crate::layout::Roots;
 use crate::parse::{self, DeviceIo, Transfer};
 use crate::rate::{Counter, plausible_cores, share_of_time};
@@ -131,6 +133,8 @@ pub(crate) struct DiskSlot {
 #[derive(Debug)]
 pub(crate) struct GroupReader {
     path: Arc<str>,
+    /// Its id in the v2 tree; 0 where it has none.
+    v2_id: u64,
     files: Vec<(FileKind, KeptFile)>,
     counters: Counters,
     limits: Limits,
@@ -151,12 +155,15 @@ pub(crate) struct Means<'collector> {
     pub(crate) buffer: &'collector mut Buffer,
     pub(crate) devices: &'collector Devices,
     pub(crate) online: f64,
+    /// Groups in which nothing happens, where the kernel tells which.
+    pub(crate) quiet: Option<&'collector QuietGroups>,
 }
 
 impl GroupReader {
     /// Opens what the group at `path` offers.
     pub(crate) fn open(
         path: &Arc<str>,
+        ids: &GroupIds,
         roots: &Roots,
         budget: &DescriptorBudget,
         buffer: &mut Buffer,
@@ -182,6 +189,7 @@ impl GroupReader {
         }
         let mut reader = Self {
             path: path.clone(),
+            v2_id: ids[Hierarchy::V2 as usize],
             files,
             counters: Counters::default(),
             limits: UNKNOWN_LIMITS,
@@ -254,10 +262,14 @@ impl GroupReader {
         for slot in &mut self.disks {
             slot.io = DeviceIo::default();
         }
+        let quiet = means.quiet.is_some_and(|quiet| quiet.is_quiet(self.v2_id));
         let mut io_seen = false;
         for position in 0..self.files.len() {
-            let (kind, file) = &self.files[position];
-            let (kind, (hierarchy, _)) = (*kind, kind.place());
+            let kind = self.files[position].0;
+            if quiet && self.hold(kind, at, &mut rows[row]) {
+                continue;
+            }
+            let (file, (hierarchy, _)) = (&self.files[position].1, kind.place());
             let Some(root) = means.roots.get(hierarchy) else {
                 continue;
             };
@@ -280,6 +292,46 @@ impl GroupReader {
             self.read_limits(means.roots, means.buffer);
         }
         self.fill_limits(&mut rows[row]);
+    }
+
+    /// Spares the reading of a file whose counters are known to stand still: rates of 0. False where the
+    /// file must be read all the same, since it was never read or tells more than such counters.
+    fn hold(&mut self, kind: FileKind, at: BootTime, row: &mut Row) -> bool {
+        let waiting = match kind {
+            Kind::CpuPressure => (0, Field::CpuWaiting, Field::CpuStalled),
+            Kind::MemoryPressure => (1, Field::MemoryWaiting, Field::MemoryStalled),
+            Kind::IoPressure => (2, Field::IoWaiting, Field::IoStalled),
+            Kind::V2CpuStat => return self.hold_usage(at, row),
+            _ => return false,
+        };
+        let (which, some, full) = waiting;
+        let [some_counter, full_counter] = &mut self.counters.waiting[which];
+        let rate = some_counter.hold(at);
+        row.set(some, rate);
+        row.set(full, full_counter.hold(at));
+        !rate.is_nan()
+    }
+
+    fn hold_usage(&mut self, at: BootTime, row: &mut Row) -> bool {
+        let [own_usage, own_throttling] = self.answers_of_v2();
+        let mut known = true;
+        if own_usage {
+            let rate = self.counters.usage.hold(at);
+            row.set(Field::CpuUsage, rate);
+            known &= !rate.is_nan();
+        }
+        if own_throttling {
+            row.set(Field::CpuThrottled, self.counters.throttled.hold(at));
+            let shares = self.counters.periods.hold(at) * self.counters.throttled_periods.hold(at);
+            row.set(Field::CpuThrottledPeriods, shares);
+        }
+        known
+    }
+
+    /// On a hybrid host usage, throttling or both may have an answer of their own from v1.
+    fn answers_of_v2(&self) -> [bool; 2] {
+        let has = |kind| self.files.iter().any(|(other, _)| *other == kind);
+        [!has(Kind::CpuacctUsage), !has(Kind::V1CpuStat)]
     }
 
     /// Takes one file's content; true when it told I/O.
@@ -362,9 +414,7 @@ impl GroupReader {
             b"throttled_usec" => microseconds = Some(value),
             _ => {}
         });
-        // On a hybrid host one of the two may have an answer of its own from v1.
-        let has = |kind| self.files.iter().any(|(other, _)| *other == kind);
-        let (own_usage, own_throttling) = (!has(Kind::CpuacctUsage), !has(Kind::V1CpuStat));
+        let [own_usage, own_throttling] = self.answers_of_v2();
         if own_usage {
             let cores = self.counters.usage.rate(usage, at) * 1e-6;
             row.set(Field::CpuUsage, plausible_cores(cores, online));

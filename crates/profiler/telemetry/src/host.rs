@@ -187,6 +187,20 @@ impl HostReader {
         }
     }
 
+    /// Looks for interfaces and their speeds again. True when there are others than before.
+    pub(crate) fn find_nics(&mut self, sys_root: &Path) -> bool {
+        let nics = physical_nics(sys_root);
+        self.nic_speeds.clear();
+        self.nic_speeds
+            .extend(nics.iter().map(|nic| nic_speed(sys_root, nic)));
+        let changed = nics != self.nics;
+        if changed {
+            self.nic_counters = vec![NicCounters::default(); nics.len()];
+            self.nics = nics;
+        }
+        changed
+    }
+
     /// Whether the kernel offers waiting (PSI) for the host.
     pub(crate) fn has_pressure(&self) -> [bool; 3] {
         [0, 1, 2].map(|position: usize| self.pressure[position].is_some())

@@ -29,6 +29,8 @@ pub(crate) struct Process {
     pub(crate) user: Arc<str>,
     /// Its deepest group in the hierarchies that make apps; `None` in the root.
     pub(crate) group: Option<Arc<str>>,
+    /// The link to its executable may not be read.
+    pub(crate) hidden: bool,
 }
 
 /// All processes by number.
@@ -39,8 +41,6 @@ pub(crate) struct ProcessTable {
     processes: BTreeMap<u32, Process>,
     users: HashMap<u32, Arc<str>>,
     names: BTreeSet<Arc<str>>,
-    /// Executables that could not be read, for the doctor.
-    pub(crate) hidden_executables: usize,
     /// More processes exist than are followed.
     pub(crate) overfull: bool,
 }
@@ -54,7 +54,6 @@ impl ProcessTable {
             processes: BTreeMap::new(),
             users: user_names(&std::fs::read_to_string(passwd).unwrap_or_default()),
             names: BTreeSet::new(),
-            hidden_executables: 0,
             overfull: false,
         }
     }
@@ -75,7 +74,6 @@ impl ProcessTable {
             return false;
         };
         let before = std::mem::take(&mut self.processes);
-        self.hidden_executables = 0;
         self.overfull = false;
         for entry in entries.flatten() {
             let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
@@ -138,31 +136,17 @@ impl ProcessTable {
         };
         let path = self.root.join(&folder);
         let user = std::fs::metadata(&path).ok().map_or(0, |metadata| metadata.uid());
-        let executable = if kernel {
-            own_name
-        } else {
-            self.executable(&path, own_name)
-        };
+        let link = if kernel { None } else { executable(&path) };
+        let hidden = !kernel && link.is_none();
+        let executable = link.unwrap_or(own_name);
         Some(Process {
             start_ticks,
             kernel,
             executable: self.intern(&executable),
             user: self.user(user),
             group: group.map(|group| self.intern(group)),
+            hidden,
         })
-    }
-
-    fn executable(&mut self, folder: &Path, own_name: String) -> String {
-        let Ok(link) = std::fs::read_link(folder.join("exe")) else {
-            self.hidden_executables += 1;
-            return own_name;
-        };
-        let link = link.to_string_lossy();
-        let link = link.strip_suffix(" (deleted)").unwrap_or(&link);
-        match link.rsplit('/').next() {
-            Some(name) if !name.is_empty() => name.to_owned(),
-            _ => own_name,
-        }
     }
 
     fn intern(&mut self, name: &str) -> Arc<str> {
@@ -184,6 +168,18 @@ impl ProcessTable {
             .or_insert_with(|| Arc::from(number.to_string()))
             .clone()
     }
+}
+
+/// The file name of a process's executable, where its link may be read.
+fn executable(folder: &Path) -> Option<String> {
+    let link = std::fs::read_link(folder.join("exe")).ok()?;
+    let link = link.to_string_lossy();
+    let name = link
+        .strip_suffix(" (deleted)")
+        .unwrap_or(&link)
+        .rsplit('/')
+        .next()?;
+    (!name.is_empty()).then(|| name.to_owned())
 }
 
 /// `name:x:number:…` lines; the first name of a number wins.

@@ -33,6 +33,11 @@ impl Counter {
         (value - last) as f64 / seconds
     }
 
+    /// Takes it as known that the counter stood still: a rate of 0, or NaN without a reading before.
+    pub(crate) fn hold(&mut self, at: BootTime) -> f64 {
+        self.rate(self.last.map(|(last, _)| last), at)
+    }
+
     /// The increase since the reading before without dividing by time, or NaN.
     pub(crate) fn increase(&mut self, value: Option<u64>, at: BootTime) -> f64 {
         let last_at = self.last.map(|(_, last_at)| last_at);

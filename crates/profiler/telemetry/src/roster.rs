@@ -205,6 +205,7 @@ mod tests {
             executable: Arc::from(executable),
             user: Arc::from(user),
             group: group.map(Arc::from),
+            hidden: false,
         }
     }
 

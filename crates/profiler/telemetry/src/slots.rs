@@ -361,6 +361,13 @@ impl Slots {
         any
     }
 
+    /// The block devices are others now: what was done on each starts anew.
+    pub(crate) fn forget_disks(&mut self) {
+        for group in self.all.iter_mut().filter_map(|slot| slot.group.as_mut()) {
+            group.disks.clear();
+        }
+    }
+
     pub(crate) fn forget(&mut self) {
         for slot in &mut self.all {
             slot.members.forget();
@@ -419,8 +426,14 @@ impl Slot {
             }
             members = known.members;
         }
-        if let (None, Some((path, _))) = (&group, &wish.group) {
-            group = Some(GroupReader::open(path, shared.roots, shared.descriptors, buffer));
+        if let (None, Some((path, ids))) = (&group, &wish.group) {
+            group = Some(GroupReader::open(
+                path,
+                ids,
+                shared.roots,
+                shared.descriptors,
+                buffer,
+            ));
         }
         let mut slot = Self {
             wanted: wanted(group.as_ref()),

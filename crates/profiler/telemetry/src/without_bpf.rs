@@ -1,5 +1,6 @@
 //! What stands in for the BPF readers in a build without them: they cannot be opened.
 
+use std::path::Path;
 use tidegate_types::BootTime;
 
 /// Never there.
@@ -16,6 +17,24 @@ impl CoreWaiting {
     }
 
     pub(crate) fn forget(&mut self) {
+        match *self {}
+    }
+}
+
+/// Never there.
+#[derive(Debug)]
+pub(crate) enum QuietGroups {}
+
+impl QuietGroups {
+    pub(crate) fn open(_root: &Path) -> Result<Self, String> {
+        Err("built without the `bpf` feature".to_owned())
+    }
+
+    pub(crate) fn look(&mut self, _at: BootTime) {
+        match *self {}
+    }
+
+    pub(crate) fn is_quiet(&self, _id: u64) -> bool {
         match *self {}
     }
 }

@@ -1,10 +1,10 @@
 //! The BPF readers say what the files say, under load and for longer than any counter of theirs wraps.
 
-use crate::live::{Bed, spin_in_root};
+use crate::live::{Bed, look_until, spin_in_root};
 use crate::skip;
 use std::time::{Duration, Instant};
 use tidegate_telemetry::{Collector, CollectorConfig, CoresByBpf, GroupsByBpf, parse};
-use tidegate_types::Hierarchy;
+use tidegate_types::{Field, Hierarchy, Sample};
 
 /// Longer than 2^32 ns twice over, and than the kernel's own interval of 2 s many times.
 const LOAD: Duration = Duration::from_secs(11);
@@ -98,4 +98,35 @@ fn more_tasks_than_cpus_wait() {
     let waiting = (total(&reader) - before) / begun.elapsed().as_secs_f64();
     // Twice as many wait as there are CPUs; others on the host only add to that.
     assert!(waiting > cpus as f64, "{waiting} tasks waited on {cpus} CPUs");
+}
+
+#[test]
+fn a_quiet_group_is_measured_as_before() {
+    let name = "bpf::a_quiet_group_is_measured_as_before";
+    let mut collector = Collector::new(CollectorConfig::default()).expect("this host can be read");
+    let report = collector.doctor();
+    if let Some(signal) = report.absent().find(|signal| signal.name == "quiet groups (BPF)") {
+        return skip(name, &signal.detail);
+    }
+    let mut bed = match Bed::new(&collector, "quiet") {
+        Ok(bed) => bed,
+        Err(reason) => return skip(name, &reason),
+    };
+    let (entity, mut sample) = (bed.entity(), Sample::default());
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(6) {
+        collector.collect(&mut sample);
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    for field in [Field::CpuUsage, Field::CpuWaiting, Field::IoStalled] {
+        assert_eq!(sample.get(&entity, field), Some(0.0), "{field:?}");
+    }
+    for _ in 0..4 {
+        bed.spin();
+    }
+    let busy = look_until(&mut collector, &mut sample, |sample| {
+        let above = |field, least| sample.get(&entity, field).is_some_and(|value| value > least);
+        above(Field::CpuUsage, 0.1) && above(Field::CpuWaiting, 0.3)
+    });
+    assert!(busy, "{:?}", sample.row(&entity));
 }

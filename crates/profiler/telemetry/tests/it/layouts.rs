@@ -27,35 +27,38 @@ const WAITING: [(&str, Option<f64>); 6] = [
     ("io_stalled", Some(0.1)),
 ];
 
+/// cgroup v2's own files for the group `web`.
+const V2: [(&str, &str); 16] = [
+    ("cgroup/cgroup.controllers", "cpuset cpu io memory pids\n"),
+    (
+        "cgroup/web/cpu.stat",
+        "usage_usec 1000000\nnr_periods 10\nnr_throttled 0\nthrottled_usec 0\n",
+    ),
+    ("cgroup/web/cpu.max", "60000 100000\n"),
+    ("cgroup/web/cpu.max.burst", "20000\n"),
+    ("cgroup/web/cpu.weight", "200\n"),
+    ("cgroup/web/cpu.idle", "0\n"),
+    ("cgroup/web/cpu.pressure", PRESSURE[0]),
+    ("cgroup/web/memory.pressure", PRESSURE[0]),
+    ("cgroup/web/io.pressure", PRESSURE[0]),
+    ("cgroup/web/memory.current", "8192\n"),
+    ("cgroup/web/memory.swap.current", "4096\n"),
+    ("cgroup/web/memory.max", "max\n"),
+    ("cgroup/web/memory.high", "1048576\n"),
+    (
+        "cgroup/web/memory.stat",
+        "anon 4096\nfile 2048\nworkingset_refault_anon 1\nworkingset_refault_file 3\npgsteal 10\n",
+    ),
+    ("cgroup/web/memory.events", "low 0\noom 0\noom_kill 1\n"),
+    (
+        "cgroup/web/io.stat",
+        "8:0 rbytes=100 wbytes=200 rios=1 wios=2 dbytes=0 dios=0\n253:0 rbytes=100 wbytes=200 rios=1 wios=2\n",
+    ),
+];
+
 #[test]
 fn an_app_on_cgroup_v2() {
-    let mut fake = Fake::new(&[
-        ("cgroup/cgroup.controllers", "cpuset cpu io memory pids\n"),
-        (
-            "cgroup/web/cpu.stat",
-            "usage_usec 1000000\nnr_periods 10\nnr_throttled 0\nthrottled_usec 0\n",
-        ),
-        ("cgroup/web/cpu.max", "60000 100000\n"),
-        ("cgroup/web/cpu.max.burst", "20000\n"),
-        ("cgroup/web/cpu.weight", "200\n"),
-        ("cgroup/web/cpu.idle", "0\n"),
-        ("cgroup/web/cpu.pressure", PRESSURE[0]),
-        ("cgroup/web/memory.pressure", PRESSURE[0]),
-        ("cgroup/web/io.pressure", PRESSURE[0]),
-        ("cgroup/web/memory.current", "8192\n"),
-        ("cgroup/web/memory.swap.current", "4096\n"),
-        ("cgroup/web/memory.max", "max\n"),
-        ("cgroup/web/memory.high", "1048576\n"),
-        (
-            "cgroup/web/memory.stat",
-            "anon 4096\nfile 2048\nworkingset_refault_anon 1\nworkingset_refault_file 3\npgsteal 10\n",
-        ),
-        ("cgroup/web/memory.events", "low 0\noom 0\noom_kill 1\n"),
-        (
-            "cgroup/web/io.stat",
-            "8:0 rbytes=100 wbytes=200 rios=1 wios=2 dbytes=0 dios=0\n253:0 rbytes=100 wbytes=200 rios=1 wios=2\n",
-        ),
-    ]);
+    let mut fake = Fake::new(&V2);
     fake.two_looks(
         2.0,
         &[
@@ -347,23 +350,9 @@ fn processes_without_a_group_are_summed() {
 }
 
 #[test]
-fn the_host_and_its_parts() {
-    let disk = |reads: u64, ms: u64| {
-        format!(
-            "   8       0 sda {reads} 0 {} {ms} 0 0 0 0 0 {ms} {ms} 0 0\n   8       1 sda1 9 0 9 9 9 9 9 9 9 9 9 0 0\n",
-            reads * 8
-        )
-    };
+fn the_host_and_its_cpus() {
     let mut fake = Fake::new(&[
-        (
-            "proc/net/dev",
-            "h\nh\n  eth0: 100 1 0 1 0 0 0 0 200 2 0 2 0 0 0 0\nveth1: 100 1 0 0 0 0 0 0 200 2 0 0 0 0 0 0\n",
-        ),
-        ("proc/diskstats", &disk(0, 0)),
         ("proc/pressure/cpu", PRESSURE[0]),
-        ("sys/class/net/eth0/device/", ""),
-        ("sys/class/net/eth0/speed", "1000\n"),
-        ("sys/class/net/veth1/speed", "10000\n"),
         (
             "sys/devices/system/node/node0/meminfo",
             "Node 0 MemTotal:  4096 kB\nNode 0 MemFree:  1024 kB\n",
@@ -373,8 +362,6 @@ fn the_host_and_its_parts() {
         2.0,
         &[
             ("proc/stat", "cpu  200 0 0 1250 0 0 0 50 0 0\ncpu0 150 0 0 550 0 0 0 50 0 0\ncpu1 50 0 0 700 0 0 0 0 0 0\nintr 1\n"),
-            ("proc/net/dev", "h\nh\n  eth0: 300 1 0 3 0 0 0 0 600 2 0 2 0 0 0 0\nveth1: 900 1 0 0 0 0 0 0 200 2 0 0 0 0 0 0\n"),
-            ("proc/diskstats", &disk(100, 500)),
             ("proc/pressure/cpu", PRESSURE[1]),
         ],
     );
@@ -396,11 +383,41 @@ fn the_host_and_its_parts() {
         &[("busy", Some(0.5)), ("steal", Some(0.25)), ("waiting", None)],
     );
     fake.check("core:1", &[("busy", Some(0.0)), ("steal", Some(0.0))]);
-    fake.check(
-        "node:0",
+    let node = [
+        ("memory_total", Some(4_194_304.0)),
+        ("memory_free", Some(1_048_576.0)),
+    ];
+    fake.check("node:0", &node);
+    fake.check("app:short-lived", &[("cpu_usage", Some(0.5))]);
+}
+
+/// `/proc/diskstats` of a disk with `reads` reads of 4 KiB that took `ms` together.
+fn diskstats(reads: u64, ms: u64) -> String {
+    let sectors = reads * 8;
+    format!(
+        "   8       0 sda {reads} 0 {sectors} {ms} 0 0 0 0 0 {ms} {ms} 0 0\n   8       1 sda1 9 0 9 9 9 9 9 9 9 9 9 0 0\n"
+    )
+}
+
+const NICS: [&str; 2] = [
+    "h\nh\n  eth0: 100 1 0 1 0 0 0 0 200 2 0 2 0 0 0 0\nveth1: 100 1 0 0 0 0 0 0 200 2 0 0 0 0 0 0\n",
+    "h\nh\n  eth0: 300 1 0 3 0 0 0 0 600 2 0 2 0 0 0 0\nveth1: 900 1 0 0 0 0 0 0 200 2 0 0 0 0 0 0\n",
+];
+
+#[test]
+fn disks_and_interfaces() {
+    let mut fake = Fake::new(&[
+        ("proc/net/dev", NICS[0]),
+        ("proc/diskstats", &diskstats(0, 0)),
+        ("sys/class/net/eth0/device/", ""),
+        ("sys/class/net/eth0/speed", "1000\n"),
+        ("sys/class/net/veth1/speed", "10000\n"),
+    ]);
+    fake.two_looks(
+        2.0,
         &[
-            ("memory_total", Some(4_194_304.0)),
-            ("memory_free", Some(1_048_576.0)),
+            ("proc/net/dev", NICS[1]),
+            ("proc/diskstats", &diskstats(100, 500)),
         ],
     );
     fake.check(
@@ -424,10 +441,32 @@ fn the_host_and_its_parts() {
             ("speed", Some(125e6)),
         ],
     );
+    let virtual_one = fake.get("nic:veth1", Field::NicReceive);
     assert_eq!(
-        fake.get("nic:veth1", Field::NicReceive),
-        None,
+        virtual_one, None,
         "what is virtual is counted at the physical one"
     );
-    fake.check("app:short-lived", &[("cpu_usage", Some(0.5))]);
+}
+
+#[test]
+fn disks_and_interfaces_that_come_later_are_found() {
+    let mut fake = Fake::new(&[("proc/diskstats", &diskstats(0, 0)), ("proc/net/dev", NICS[0])]);
+    fake.collect();
+    fake.write(&[
+        ("sys/block/sdb/dev", "8:16\n"),
+        ("sys/block/sdb/size", "1000\n"),
+        ("sys/class/net/eth0/device/", ""),
+    ]);
+    for _ in 0..9 {
+        fake.pass(9.0, 9.0);
+        fake.collect();
+    }
+    let entities = fake.entities();
+    for entity in ["disk:sda", "disk:sdb", "nic:eth0"] {
+        assert!(entities.contains(&entity.to_owned()), "{entity} in {entities:?}");
+    }
+    fake.write(&[("proc/diskstats", &diskstats(90, 500))]);
+    fake.pass(9.0, 9.0);
+    fake.collect();
+    fake.check("disk:sda", &[("read_ops", Some(10.0))]);
 }

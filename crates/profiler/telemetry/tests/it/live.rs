@@ -42,7 +42,7 @@ impl Bed {
         Ok(bed)
     }
 
-    fn entity(&self) -> Entity {
+    pub(crate) fn entity(&self) -> Entity {
         Entity::App(AppName::new(&format!("group:/{}", self.name)))
     }
 
@@ -112,7 +112,11 @@ fn remove(folder: &Path) {
 }
 
 /// Looks until `done` is happy with a sample, or gives up after many looks.
-fn look_until(collector: &mut Collector, sample: &mut Sample, mut done: impl FnMut(&Sample) -> bool) -> bool {
+pub(crate) fn look_until(
+    collector: &mut Collector,
+    sample: &mut Sample,
+    mut done: impl FnMut(&Sample) -> bool,
+) -> bool {
     (0..80).any(|_| {
         std::thread::sleep(Duration::from_millis(100));
         collector.collect(sample);
