@@ -32,6 +32,8 @@ pub struct ProgramFunction {
     pub hash: FunctionHash,
     /// Linked address of its body.
     pub address: u64,
+    /// Linked address of its slot.
+    pub slot_address: u64,
     /// Bytes of its body, as far as known.
     pub code_bytes: u64,
     /// Bytes of its blob.
@@ -163,6 +165,7 @@ fn functions(file: &ElfFile64<'_>) -> Result<Vec<ProgramFunction>, tidegate_form
             name: name_at(names, descriptor.name.target(record), descriptor.name_length),
             hash: descriptor.hash,
             address,
+            slot_address: descriptor.slot.target(record).unwrap_or(0),
             code_bytes: sizes.get(&address).copied().unwrap_or(0),
             blob_bytes: descriptor.blob_length,
             instructions: descriptor.instruction_count,

@@ -5,6 +5,8 @@
     reason = "a test's helpers fail the test as the test itself does"
 )]
 
+mod cache;
+mod daemon;
 mod orchestrator;
 mod real;
 mod runtime;
