@@ -6,7 +6,7 @@ use crate::declared::Calendar;
 use crate::demand::AppDemand;
 use crate::drivers::Drivers;
 use crate::map::{Shared, calibration_of, entry};
-use crate::model::{EventModel, Logistic};
+use crate::model::{EventModel, Logistic, Model};
 use crate::readings::{Reader, held_from_above, in_effect};
 use crate::report::UnitScore;
 use crate::score::{Judged, Lesson, Reliability, Standing, tabulate};
@@ -38,7 +38,7 @@ pub struct Forecaster {
     units: BTreeMap<Unit, UnitState>,
     demands: BTreeMap<AppName, AppDemand>,
     calendar: Calendar,
-    model: Logistic,
+    model: Model,
     calibrations: [Calibration; 2],
     untreated: Reliability,
     treated: Reliability,
@@ -53,7 +53,7 @@ impl Forecaster {
     /// A forecaster that has seen nothing.
     pub fn new(config: ForecastConfig) -> Self {
         Self {
-            model: Logistic::new(config.windows_s),
+            model: Model::Logistic(Logistic::new(config.windows_s)),
             config,
             units: BTreeMap::new(),
             demands: BTreeMap::new(),
@@ -246,6 +246,11 @@ impl Forecaster {
         std::mem::take(&mut self.notices)
     }
 
+    /// Takes up another event model, as it was promoted; calibration and scores go on and judge it.
+    pub fn adopt(&mut self, model: Model) {
+        self.model = model;
+    }
+
     /// How each unit's forecasts have done so far.
     pub fn scores(&self) -> Vec<UnitScore> {
         self.units
@@ -276,7 +281,7 @@ impl Forecaster {
     }
 }
 
-fn learn(model: &mut Logistic, calibrations: &mut [Calibration; 2], lesson: &Lesson) {
+fn learn(model: &mut Model, calibrations: &mut [Calibration; 2], lesson: &Lesson) {
     if let Some(kind) = calibration_of(lesson.basis) {
         calibrations[kind].learn(lesson.window, lesson.raw, lesson.event, lesson.worth);
     }

@@ -31,6 +31,6 @@ mod unit;
 pub use config::ForecastConfig;
 pub use features::{FEATURE_NAMES, FEATURES, Features};
 pub use forecaster::{APPS_MAX, Forecaster, UNITS_MAX};
-pub use model::{EventModel, Logistic, WINDOWS};
+pub use model::{EventModel, Logistic, Model, WINDOWS};
 pub use report::UnitScore;
 pub use score::{RELIABILITY_BINS, Reliability, ReliabilityBin, WindowScore};

@@ -10,7 +10,7 @@ use crate::confidence::{Grounds, confidence};
 use crate::declared::Announced;
 use crate::events::Label;
 use crate::features::Features;
-use crate::model::{EventModel, Logistic, WINDOWS};
+use crate::model::{EventModel, Model, WINDOWS};
 use crate::periodic::Expected;
 use crate::score::Prediction;
 use crate::unit::{Peak, UnitState};
@@ -48,7 +48,7 @@ const FEATURES_EVERY_S: f64 = 60.0;
 /// What all units share.
 pub(crate) struct Shared<'a> {
     pub(crate) windows_s: [u32; WINDOWS],
-    pub(crate) model: &'a Logistic,
+    pub(crate) model: &'a Model,
     /// Of repeating bursts, and of everything else.
     pub(crate) calibrations: &'a [Calibration; 2],
 }
@@ -114,7 +114,7 @@ fn persistence(state: &UnitState) -> f64 {
 }
 
 /// What the event model says; onsets that an unproved pattern claims count only as far as that may be coincidence.
-fn classifier(state: &UnitState, model: &Logistic, features: &Features) -> [f64; WINDOWS] {
+fn classifier(state: &UnitState, model: &Model, features: &Features) -> [f64; WINDOWS] {
     let said = model.probabilities(features);
     let Some((onsets, alive)) = state.periodic.unproved() else {
         return said;

@@ -20,6 +20,27 @@ pub trait EventModel {
     fn learn(&mut self, features: &Features, window: usize, happened: bool, weight: f64);
 }
 
+/// The event models that a forecaster can hold; a heavier one is a variant more.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Model {
+    /// The unit's own rate, moved by a logistic regression on the features.
+    Logistic(Logistic),
+}
+
+impl EventModel for Model {
+    fn probabilities(&self, features: &Features) -> [f64; WINDOWS] {
+        match self {
+            Self::Logistic(model) => model.probabilities(features),
+        }
+    }
+
+    fn learn(&mut self, features: &Features, window: usize, happened: bool, weight: f64) {
+        match self {
+            Self::Logistic(model) => model.learn(features, window, happened, weight),
+        }
+    }
+}
+
 /// What a feature is worth before anything was learned: the value at which it says nothing, and log-odds per unit.
 /// Distances raise the odds when small, recent contention raises them, the calendar says nothing yet.
 const PRIOR: [(f64, f64); FEATURES] = [

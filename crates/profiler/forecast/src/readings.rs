@@ -320,8 +320,12 @@ impl<'a> Reader<'a> {
         if all > 0.0 { own / all } else { 0.0 }
     }
 
-    /// Leases for a unit, other than on its own limit: quiet then proves nothing.
+    /// Leases on others for the sake of a shared unit: quiet then proves nothing. A limit is only ever treated by a
+    /// lease on itself.
     fn mark_treated(&self, reading: &mut Reading) {
+        if matches!(reading.unit, Unit::Limit(..)) {
+            return;
+        }
         if reading.treated || !self.leases.iter().any(|lease| lease.cause.unit == reading.unit) {
             return;
         }

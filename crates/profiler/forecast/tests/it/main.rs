@@ -1,6 +1,7 @@
 //! The forecast on simulated hosts, by a simulated clock.
 
 mod bursts;
+mod calibration;
 mod robust;
 mod sim;
 mod treated;
