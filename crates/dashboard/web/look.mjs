@@ -143,6 +143,9 @@ async function look(browser, { width, height, colorScheme }) {
   seen.why = await why(page);
   seen.app = await app(page);
   seen.sort = await sortByName(page);
+  await page.locator(".doctor summary").click();
+  await page.locator(".doctor .absent").waitFor();
+  seen.doctor = await text(page, ".doctor");
   await page.getByLabel("Time shown").selectOption("10m");
   seen.address = page.url();
   // The errors until here are the page's own; the next ones are made.

@@ -41,7 +41,7 @@ pub struct HostView {
     pub cpus: u16,
     /// Memory in bytes.
     pub memory_bytes: f64,
-    /// cgroup layout: `v2`, `hybrid` or `v1`.
+    /// cgroup layout, in words.
     pub layout: String,
     /// Version of tidegate.
     pub version: String,

@@ -64,6 +64,11 @@ fn check(seen: &Value) {
         app.contains("Executable") && app.contains("Drives"),
         "{at}: {app}"
     );
+    let doctor = seen["doctor"].as_str().unwrap_or_default();
+    assert!(
+        doctor.contains("not by cycles") && doctor.contains("docker"),
+        "{at}: {doctor}"
+    );
     assert_eq!(seen["frozen"], "stale", "{at}");
     let trouble = seen["trouble"].as_str().unwrap_or_default();
     assert!(trouble.contains("does not answer"), "{at}: {trouble}");

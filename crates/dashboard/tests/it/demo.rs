@@ -170,16 +170,24 @@ impl Demo {
             cpu_model: "Four cores of an invented machine".to_owned(),
             cpus: CPUS,
             memory_bytes: 16.0 * GIB,
-            layout: "v2".to_owned(),
+            layout: "cgroup v2".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
+        let signal = |name: &str, used: bool, consequence: &str, remedy: &str| serde_json::json!({"name": name, "used": used, "consequence": consequence, "remedy": remedy});
         let doctor = serde_json::json!({
-            "used": ["cgroup v2", "PSI", "BTF", "perf software clock"],
-            "absent": [
-                {"signal": "PMU", "consequence": "Variants are judged by CPU time, not by cycles."},
-                {"signal": "resctrl", "consequence": "The last-level cache is neither seen nor partitioned."},
+            "signals": [
+                signal("groups", true, "", ""),
+                signal("waiting per group (PSI)", true, "", ""),
+                signal("process events", true, "", ""),
+                signal(
+                    "hardware counters (PMU)",
+                    false,
+                    "A variant is judged by CPU time alone, not by cycles.",
+                    "Virtual machines rarely pass counters through: ask for it, or run on metal.",
+                ),
             ],
             "managers": ["systemd", "docker"],
+            "sample_interval_s": 1.0,
         });
         let crowds = CROWDS
             .iter()

@@ -176,7 +176,7 @@ export interface HostView {
   cpus: number;
   /** Kernel release. */
   kernel: string;
-  /** cgroup layout: `v2`, `hybrid` or `v1`. */
+  /** cgroup layout, in words. */
   layout: string;
   /** Memory in bytes. */
   memory_bytes: number;

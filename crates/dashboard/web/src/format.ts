@@ -8,6 +8,7 @@ export const isNumber = (value: Maybe): value is number => typeof value === "num
 
 export function cores(value: Maybe): string {
   if (!isNumber(value)) return ABSENT;
+  if (value < 0.0005) return value > 0 ? "<0.001" : "0";
   return value < 0.095 ? value.toFixed(3) : value.toFixed(2);
 }
 

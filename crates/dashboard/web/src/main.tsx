@@ -1,17 +1,18 @@
 // The status page of tidegate: read-only, one request every two seconds, nothing loaded from elsewhere.
 import { render } from "preact";
 import type { ComponentChildren } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect } from "preact/hooks";
 import type { View } from "./api";
 import { RANGES, rangeMinutes, useChoice } from "./address";
 import { App } from "./app";
 import { Apps } from "./apps";
 import { useDark } from "./colour";
 import { ABSENT, bytes, clock, cores, duration, isNumber, percent } from "./format";
+import { Doctor } from "./doctor";
 import { Host } from "./host";
 import { Leases } from "./leases";
 import { ContentionMap } from "./map";
-import { fetchJson, usePolled, useSecond } from "./poll";
+import { usePolled, useSecond } from "./poll";
 import type { Polled } from "./poll";
 import { Spark } from "./spark";
 import { Skill, Variants } from "./variants";
@@ -127,40 +128,6 @@ function Notices({ view }: { view: View }) {
   );
 }
 
-/** Any JSON as nested lists: the doctor's report may grow without this page knowing. */
-function Tree({ value }: { value: unknown }) {
-  if (Array.isArray(value)) {
-    return value.length ? <ul>{value.map((item, place) => <li key={place}><Tree value={item} /></li>)}</ul> : <>{ABSENT}</>;
-  }
-  if (typeof value === "object" && value !== null) {
-    return (
-      <dl>
-        {Object.entries(value).map(([name, item]) => (
-          <div key={name}>
-            <dt>{name.replaceAll("_", " ")}</dt>
-            <dd><Tree value={item} /></dd>
-          </div>
-        ))}
-      </dl>
-    );
-  }
-  return <>{value === null ? ABSENT : String(value)}</>;
-}
-
-function Doctor() {
-  const [report, setReport] = useState<unknown>(undefined);
-  const opened = (event: Event) => {
-    if (!(event.currentTarget as HTMLDetailsElement).open) return;
-    fetchJson<unknown>("api/v1/doctor").then(setReport, (reason) => setReport(String(reason)));
-  };
-  return (
-    <details class="doctor" onToggle={opened}>
-      <summary>What is measured here, and what is absent</summary>
-      {report === undefined ? <p class="empty">…</p> : <Tree value={report} />}
-    </details>
-  );
-}
-
 function Footer({ view }: { view: View }) {
   const cost = view.self_cost;
   return (
@@ -171,7 +138,7 @@ function Footer({ view }: { view: View }) {
         up {duration(view.uptime_s)}.
       </p>
       <p>
-        {view.host.cpu_model}, {view.host.cpus} CPUs, Linux {view.host.kernel}, cgroup {view.host.layout}.{" "}
+        {view.host.cpu_model}, {view.host.cpus} CPUs, Linux {view.host.kernel}, {view.host.layout}.{" "}
         <a href="openapi.json">API</a> · <a href="metrics">Metrics</a>
       </p>
     </footer>

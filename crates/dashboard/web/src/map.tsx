@@ -201,7 +201,7 @@ export function ContentionMap({ view, heat, minutes, now, dark, why }: MapProps)
         {rows.map((row) => (
           <div role="row" class="row" key={row.unit}>
             <div role="rowheader" class="unit">
-              <button class="link" onClick={() => why(`p${row.id}`)} title={row.reason}>
+              <button class="link" onClick={() => why(`p${row.id}`)} title={`${row.unit}: ${row.reason}`}>
                 {row.unit}
               </button>
             </div>
