@@ -244,15 +244,18 @@ impl Actuator {
         actions.into_iter().map(|(_, action)| action).collect()
     }
 
-    /// A knob that is not ours yet is compared with what the planner found.
+    /// Whether a lease raises its knob, and how deep that is. What is not ours yet is read; where that fails, so will
+    /// the taking.
     fn direction(&self, lease: &Lease, hold: Option<&Hold>) -> Direction {
-        let before = hold.map(|hold| hold.current).or(lease.found);
+        let layout = &self.config.layout;
+        let managed = self.apps.get(&lease.app);
+        let before = hold.map(|hold| hold.current);
+        let before = before
+            .or_else(|| hold::present(layout, managed?, lease.asked.knob()))
+            .or(lease.found);
         let rises = before.is_some_and(|before| knob::magnitude(&lease.asked) > knob::magnitude(&before));
-        let group = self
-            .apps
-            .get(&lease.app)
-            .and_then(|managed| managed.app.group.as_ref());
-        let path = group.and_then(|group| group.in_hierarchy(self.config.layout.hierarchy()));
+        let group = managed.and_then(|managed| managed.app.group.as_ref());
+        let path = group.and_then(|group| group.in_hierarchy(layout.hierarchy()));
         (rises, path.map_or(0, |path| restore::depth(&path.path)))
     }
 

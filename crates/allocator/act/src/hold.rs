@@ -8,7 +8,7 @@ use crate::restore::{self, RestoreOutcome};
 use crate::watch::{Key, Watch};
 use crate::{ActError, Journal, Layout};
 use std::collections::BTreeSet;
-use tidegate_types::{BootTime, KnobValue, Lease, Managed, WriteFailure};
+use tidegate_types::{BootTime, Knob, KnobValue, Lease, Managed, WriteFailure};
 
 /// A knob that is ours.
 #[derive(Debug)]
@@ -40,6 +40,14 @@ fn failure(fault: GroupFault) -> WriteFailure {
         GroupFault::NoSuchFile => WriteFailure::Refused("the kernel has no such file".into()),
         GroupFault::Refused(words) => WriteFailure::Refused(words),
     }
+}
+
+/// What a knob of an app is now, whoever set it.
+pub(crate) fn present(layout: &Layout, managed: &Managed, knob: Knob) -> Option<KnobValue> {
+    let path = managed.app.group.as_ref()?.in_hierarchy(layout.hierarchy())?;
+    let group = Group::open(layout, &path.path, path.id).ok()?;
+    let set = knob::read(&group, layout.hierarchy(), knob).ok()?;
+    Some(knob::decode(knob, &set))
 }
 
 /// Takes a knob for `lease`.

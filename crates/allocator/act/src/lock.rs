@@ -4,6 +4,10 @@ use crate::{ActError, Layout};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+/// A lock outlives its process for as long as a child that was just forked has not started its own program.
+const LINGERS: Duration = Duration::from_millis(300);
 
 /// Held until it is dropped, or its process is gone.
 #[derive(Debug)]
@@ -18,12 +22,18 @@ impl Lock {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = rustix::fs::open(path, flags, Mode::empty());
         let folder = folder.map_err(|error| ActError::io(path, "open the cgroup root", error))?;
-        match rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { _folder: folder }),
-            Err(Errno::WOULDBLOCK) => Err(ActError::AnotherEnforcer {
-                path: path.to_owned(),
-            }),
-            Err(error) => Err(ActError::io(path, "lock the cgroup root", error)),
+        let begin = Instant::now();
+        loop {
+            match rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Self { _folder: folder }),
+                Err(Errno::WOULDBLOCK) if begin.elapsed() < LINGERS => std::thread::sleep(LINGERS / 10),
+                Err(Errno::WOULDBLOCK) => {
+                    return Err(ActError::AnotherEnforcer {
+                        path: path.to_owned(),
+                    });
+                }
+                Err(error) => return Err(ActError::io(path, "lock the cgroup root", error)),
+            }
         }
     }
 }

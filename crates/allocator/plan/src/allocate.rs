@@ -300,7 +300,7 @@ pub(crate) fn bursts(view: &View<'_>, episodes: &[Episode]) -> Vec<Lease> {
         let Unit::Limit(app, Resource::Cpu) = &episode.unit else {
             return None;
         };
-        view.may_move(app, Knob::CpuMax)?;
+        let managed = view.may_move(app, Knob::CpuMax)?;
         let found = view.found.get(app, Knob::CpuMax)?;
         let KnobValue::CpuMax {
             quota_us: Some(quota_us),
@@ -310,7 +310,11 @@ pub(crate) fn bursts(view: &View<'_>, episodes: &[Episode]) -> Vec<Lease> {
         else {
             return None;
         };
-        let no_use = episode.left_alone || wish(view, episode).is_some() || view.pool_of(app).is_some();
+        // A ceiling that was named binds at every moment, one that was only found binds on average.
+        let no_use = managed.grant.cpu_cores.ceiling.is_some()
+            || episode.left_alone
+            || wish(view, episode).is_some()
+            || view.pool_of(app).is_some();
         if no_use || burst_us >= quota_us {
             return None;
         }

@@ -1,8 +1,9 @@
 //! A plan holds while it is listed, and what was found is back afterwards.
 
 use crate::bed::{Bed, GROUPS, Kind, failures, lease, lease_for, limit, on_every_tree, plan};
+use std::os::unix::fs::MetadataExt;
 use tidegate_act::{ActError, Actuator, Runner, boot_now};
-use tidegate_types::{Event, KnobValue, Mode, Plan};
+use tidegate_types::{AppName, Event, Hierarchy, KnobValue, Mode, Plan};
 
 #[test]
 fn a_lease_holds_from_its_start_to_its_end() {
@@ -254,4 +255,43 @@ fn the_runner_keeps_deadlines_and_gives_back_when_it_stops() {
         drop(runner);
         assert_eq!(bed.values(), found, "dropped is stopped");
     });
+}
+
+#[test]
+fn a_parent_and_its_child_move_together_in_the_order_that_the_kernel_takes() {
+    on_every_tree(
+        "a_parent_and_its_child_move_together_in_the_order_that_the_kernel_takes",
+        |bed| {
+            let mut apps = bed.apps();
+            if bed.dialect == Hierarchy::V2 && bed.kind == Kind::Live {
+                bed.put("/web", "cgroup.subtree_control", "+cpu");
+            }
+            bed.make("/web/child", 0);
+            let mut child = apps[&AppName::new("web")].clone();
+            child.app.name = AppName::new("child");
+            let path = &mut child.app.group.as_mut().expect("group").paths[0];
+            path.path = "/web/child".into();
+            path.id = std::fs::metadata(bed.folder_of("/web/child"))
+                .expect("folder")
+                .ino();
+            apps.insert(AppName::new("child"), child);
+            let mut actuator = bed.actuator();
+            let now = boot_now();
+            for (parent, child) in [(1.5, 1.5), (0.3, 0.3), (1.0, 0.9)] {
+                let both = plan(vec![
+                    lease(1, "child", limit(child), now, 9.0),
+                    lease(2, "web", limit(parent), now, 9.0),
+                ]);
+                let events = actuator.apply(now, &both, &apps).expect("apply");
+                assert_eq!(failures(&events), Vec::<String>::new());
+                assert_eq!((bed.limit("/web"), bed.limit("/web/child")), (parent, child));
+            }
+            let events = actuator.release_all(now).expect("release");
+            assert_eq!(failures(&events), Vec::<String>::new());
+            assert_eq!((bed.limit("/web"), bed.limit("/web/child")), (0.4, 0.4));
+            if bed.kind == Kind::Live {
+                std::fs::remove_dir(bed.folder_of("/web/child")).expect("remove");
+            }
+        },
+    );
 }

@@ -21,22 +21,34 @@ pub(crate) fn skip(name: &str, reason: &str) {
 pub(crate) enum Kind {
     FakeV1,
     FakeV2,
-    LiveV1,
+    /// Own groups under this host's controller, in whichever dialect it speaks.
+    Live,
 }
 
 /// Runs `test` on both fake trees and on the live one, where that can be had.
 pub(crate) fn on_every_tree(name: &str, test: impl Fn(&Bed)) {
-    for kind in [Kind::FakeV1, Kind::FakeV2, Kind::LiveV1] {
+    for kind in [Kind::FakeV1, Kind::FakeV2, Kind::Live] {
         match Bed::new(kind) {
             Some(bed) => test(&bed),
-            None => skip(name, "no own groups under a v1 cpu controller"),
+            None => skip(name, NO_OWN_GROUPS),
         }
+    }
+}
+
+pub(crate) const NO_OWN_GROUPS: &str = "no own groups with limits under this host's cpu controller";
+
+/// Whether groups below `root` will have limits; under v2 that takes the controller of the group above.
+fn can_limit(root: &Path, dialect: Hierarchy) -> bool {
+    match dialect {
+        Hierarchy::V2 => fs::write(root.join("cgroup.subtree_control"), "+cpu").is_ok(),
+        _ => root.join("cpu.cfs_quota_us").exists(),
     }
 }
 
 /// A tree with the groups `/web`, `/db` and `/batch`, each with a limit and a weight of its own.
 pub(crate) struct Bed {
     pub(crate) kind: Kind,
+    pub(crate) dialect: Hierarchy,
     pub(crate) root: PathBuf,
     folder: tempfile::TempDir,
 }
@@ -47,17 +59,28 @@ impl Bed {
     pub(crate) fn new(kind: Kind) -> Option<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let folder = tempfile::tempdir().expect("folder");
-        let root = match kind {
-            Kind::LiveV1 => {
+        let live = (kind == Kind::Live).then(|| Layout::detect().ok()).flatten();
+        let (root, dialect) = match (kind, live) {
+            (Kind::Live, Some(host)) => {
                 let number = NEXT.fetch_add(1, Ordering::Relaxed);
-                let name = format!("tg-a-{}-{number}", std::process::id());
-                let root = Path::new("/sys/fs/cgroup/cpu").join(name);
+                let root = host.root().join(format!("tg-a-{}-{number}", std::process::id()));
                 fs::create_dir(&root).ok()?;
-                root.join("cpu.cfs_quota_us").exists().then_some(root)?
+                (root, host.hierarchy())
             }
-            _ => folder.path().join("tree"),
+            (Kind::Live, None) => return None,
+            (Kind::FakeV1, _) => (folder.path().join("tree"), Hierarchy::Cpu),
+            (Kind::FakeV2, _) => (folder.path().join("tree"), Hierarchy::V2),
         };
-        let bed = Self { kind, root, folder };
+        if kind == Kind::Live && !can_limit(&root, dialect) {
+            let _ = fs::remove_dir(&root);
+            return None;
+        }
+        let bed = Self {
+            kind,
+            dialect,
+            root,
+            folder,
+        };
         for (position, group) in GROUPS.iter().enumerate() {
             bed.make(group, position as u64);
         }
@@ -74,8 +97,8 @@ impl Bed {
 
     fn initial(&self, seed: u64) -> Vec<(&'static str, String)> {
         let quota = 40_000 + 10_000 * seed;
-        match self.kind {
-            Kind::FakeV2 => vec![
+        match self.dialect {
+            Hierarchy::V2 => vec![
                 ("cpu.idle", "0".into()),
                 ("cpu.weight", (100 + seed).to_string()),
                 ("cpu.max", format!("{quota} 100000")),
@@ -102,7 +125,7 @@ impl Bed {
     /// Removes a group and makes another one under its path. (A plain folder's inode may be used again at once,
     /// a group's is not: the new folder is made before the old one is gone.)
     pub(crate) fn make_again(&self, group: &str, seed: u64) {
-        if self.kind == Kind::LiveV1 {
+        if self.kind == Kind::Live {
             fs::remove_dir(self.folder_of(group)).expect("remove");
             return self.make(group, seed);
         }
@@ -131,7 +154,7 @@ impl Bed {
 
     /// The file with the limit.
     pub(crate) fn limit_file(&self) -> &'static str {
-        if self.kind == Kind::FakeV2 {
+        if self.dialect == Hierarchy::V2 {
             "cpu.max"
         } else {
             "cpu.cfs_quota_us"
@@ -148,7 +171,7 @@ impl Bed {
     /// Text that sets a limit of `cores`.
     pub(crate) fn limit_text(&self, cores: f64) -> String {
         let quota = (cores * 1e5) as u64;
-        if self.kind == Kind::FakeV2 {
+        if self.dialect == Hierarchy::V2 {
             format!("{quota} 100000")
         } else {
             quota.to_string()
@@ -156,7 +179,7 @@ impl Bed {
     }
 
     pub(crate) fn config(&self) -> ActConfig {
-        config_of(self.kind, &self.root, self.folder.path())
+        config_of(self.dialect, &self.root, self.folder.path())
     }
 
     pub(crate) fn run_folder(&self) -> &Path {
@@ -169,17 +192,17 @@ impl Bed {
 
     /// The three apps, granted everything between 0.1 and 2 cores.
     pub(crate) fn apps(&self) -> Apps {
-        apps_of(self.kind, &self.root, Mode::Enforce)
+        apps_of(self.dialect, &self.root, Mode::Enforce)
     }
 
     pub(crate) fn apps_in(&self, mode: Mode) -> Apps {
-        apps_of(self.kind, &self.root, mode)
+        apps_of(self.dialect, &self.root, mode)
     }
 }
 
 impl Drop for Bed {
     fn drop(&mut self) {
-        if self.kind == Kind::LiveV1 {
+        if self.kind == Kind::Live {
             for group in GROUPS {
                 let _ = fs::remove_dir(self.folder_of(group));
             }
@@ -189,8 +212,8 @@ impl Drop for Bed {
 }
 
 /// Where things are in a bed; daemons and guardians in other processes use the same.
-pub(crate) fn config_of(kind: Kind, root: &Path, run_folder: &Path) -> ActConfig {
-    let layout = if kind == Kind::FakeV2 {
+pub(crate) fn config_of(dialect: Hierarchy, root: &Path, run_folder: &Path) -> ActConfig {
+    let layout = if dialect == Hierarchy::V2 {
         Layout::v2(root)
     } else {
         Layout::v1(root)
@@ -202,12 +225,7 @@ pub(crate) fn config_of(kind: Kind, root: &Path, run_folder: &Path) -> ActConfig
     }
 }
 
-pub(crate) fn apps_of(kind: Kind, root: &Path, mode: Mode) -> Apps {
-    let hierarchy = if kind == Kind::FakeV2 {
-        Hierarchy::V2
-    } else {
-        Hierarchy::Cpu
-    };
+pub(crate) fn apps_of(hierarchy: Hierarchy, root: &Path, mode: Mode) -> Apps {
     let managed = GROUPS.map(|path| {
         let id = fs::metadata(root.join(&path[1..])).map_or(0, |folder| folder.ino());
         let name = AppName::new(&path[1..]);

@@ -1,26 +1,36 @@
 //! Daemons and guardians of their own: this test program runs itself again as one of them.
 
-use crate::bed::{GROUPS, Kind, apps_of, config_of, lease, limit, plan};
+use crate::bed::{Bed, GROUPS, apps_of, config_of, lease, limit, plan};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use tidegate_act::guardian::{self, Guard, GuardianConfig};
-use tidegate_act::{Actuator, boot_now};
-use tidegate_types::{KnobValue, Lease, Mode};
+use tidegate_act::{ActConfig, Actuator, boot_now};
+use tidegate_types::{Hierarchy, KnobValue, Lease, Mode};
 
 const ROLE: &str = "TIDEGATE_TEST_ROLE";
 
-/// A daemon that acts as `seed` says, with a guardian where `guarded`.
-pub(crate) fn start_daemon(kind: Kind, root: &Path, run_folder: &Path, seed: u64, guarded: bool) -> Child {
+/// What a daemon does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Manner {
+    /// A new plan every few milliseconds.
+    Busy,
+    /// One plan, and then nothing: not even a beat of its heart.
+    Hung,
+    /// One plan, and a beat of its heart now and then.
+    Calm,
+}
+
+/// A daemon that acts as `seed` says, with a guardian of its own.
+pub(crate) fn start_daemon(bed: &Bed, manner: Manner, seed: u64) -> Child {
     let role = format!(
-        "daemon|{kind:?}|{}|{}|{seed}|{guarded}",
-        root.display(),
-        run_folder.display()
+        "daemon|{:?}|{}|{}|{manner:?}|{seed}",
+        bed.dialect,
+        bed.root.display(),
+        bed.run_folder().display()
     );
     let mut command = Command::new(std::env::current_exe().expect("this program"));
-    command
-        .args(["--exact", "role::play", "--nocapture"])
-        .env(ROLE, role)
-        .stdout(Stdio::piped());
+    command.args(["--exact", "role::play", "--nocapture"]);
+    command.env(ROLE, role).stdout(Stdio::piped());
     command.spawn().expect("daemon")
 }
 
@@ -31,73 +41,91 @@ fn play() {
         return;
     };
     let parts: Vec<&str> = role.split('|').collect();
-    let kind = match parts[1] {
-        "FakeV1" => Kind::FakeV1,
-        "FakeV2" => Kind::FakeV2,
-        _ => Kind::LiveV1,
+    let dialect = if parts[1] == "V2" {
+        Hierarchy::V2
+    } else {
+        Hierarchy::Cpu
     };
     let (root, run_folder) = (PathBuf::from(parts[2]), PathBuf::from(parts[3]));
+    let act = config_of(dialect, &root, &run_folder);
     if parts[0] == "daemon" {
-        let seed = parts[4].parse().expect("seed");
-        act_for_ever(kind, &root, &run_folder, seed, parts[5] == "true");
+        let manner = [Manner::Busy, Manner::Hung, Manner::Calm];
+        let manner = manner
+            .into_iter()
+            .find(|manner| format!("{manner:?}") == parts[4])
+            .expect("manner");
+        act_for_ever(dialect, &root, &act, manner, parts[5].parse().expect("seed"));
     }
-    let act = config_of(kind, &root, &run_folder);
     let daemon_pid = parts[4].parse().expect("pid");
     guardian::run(&GuardianConfig { act, daemon_pid }).expect("guardian");
     // Nobody reads what the test harness would say now.
     std::process::exit(0);
 }
 
-/// A new plan every few milliseconds, with leases that start, move and end.
-fn act_for_ever(kind: Kind, root: &Path, run_folder: &Path, seed: u64, guarded: bool) -> ! {
-    let mut actuator = Actuator::open(config_of(kind, root, run_folder)).expect("open");
-    if guarded {
-        let pid = std::process::id();
-        let role = format!(
-            "guardian|{kind:?}|{}|{}|{pid}",
-            root.display(),
-            run_folder.display()
-        );
-        let program = std::env::current_exe().expect("this program");
-        let arguments = [
-            "-c",
-            "exec env \"$0=$1\" \"$2\" --exact role::play --nocapture",
-            ROLE,
-            &role,
-        ];
-        let mut arguments: Vec<String> = arguments.map(String::from).into();
-        arguments.push(program.display().to_string());
-        let mut guard = Guard::new("/bin/sh", arguments);
-        guard
-            .ensure(&config_of(kind, root, run_folder))
-            .expect("guardian");
-        println!("guardian {}", guard.pid().expect("pid"));
-        actuator.guarded_by(guard);
-    }
-    let apps = apps_of(kind, root, Mode::Enforce);
+fn guard(dialect: Hierarchy, root: &Path, act: &ActConfig) -> Guard {
+    let run_folder = act.journal.parent().and_then(Path::parent).expect("folder");
+    let (root, run_folder) = (root.display(), run_folder.display());
+    let role = format!("guardian|{dialect:?}|{root}|{run_folder}|{}", std::process::id());
+    let program = std::env::current_exe().expect("this program");
+    let script = "exec env \"$0=$1\" \"$2\" --exact role::play --nocapture";
+    let arguments = ["-c", script, ROLE, &role, &program.display().to_string()];
+    let mut guard = Guard::new("/bin/sh", arguments.map(String::from).into());
+    guard.ensure(act).expect("guardian");
+    println!("guardian {}", guard.pid().expect("pid"));
+    guard
+}
+
+fn act_for_ever(dialect: Hierarchy, root: &Path, act: &ActConfig, manner: Manner, seed: u64) -> ! {
+    let mut actuator = Actuator::open(act.clone()).expect("open");
+    actuator.guarded_by(guard(dialect, root, act));
+    let apps = apps_of(dialect, root, Mode::Enforce);
     let mut random = Random(seed);
+    if manner != Manner::Busy {
+        let wanted = plan(vec![lease(1, "web", limit(1.5), boot_now(), 600.0)]);
+        actuator.apply(boot_now(), &wanted, &apps).expect("apply");
+    }
     println!("acting");
     let mut round = 0;
     loop {
-        round += 1;
-        let now = boot_now();
-        let mut leases: Vec<Lease> = Vec::new();
-        for (position, group) in GROUPS.iter().enumerate() {
-            let asked = match random.below(4) {
-                0 => KnobValue::CpuWeight {
-                    weight: 1 + random.below(500) as u32,
-                    idle: random.below(2) == 0,
-                },
-                1 => continue,
-                _ => limit(0.2 + 0.1 * random.below(15) as f64),
-            };
-            leases.push(lease(round * 3 + position as u64, &group[1..], asked, now, 30.0));
-        }
-        actuator.apply(now, &plan(leases), &apps).expect("apply");
-        if random.below(4) == 0 {
-            std::thread::sleep(std::time::Duration::from_millis(random.below(3)));
+        match manner {
+            Manner::Busy => {
+                round += 1;
+                let leases = leases(&mut random, round);
+                actuator.apply(boot_now(), &plan(leases), &apps).expect("apply");
+                if random.below(4) == 0 {
+                    std::thread::sleep(std::time::Duration::from_millis(random.below(3)));
+                }
+            }
+            Manner::Hung => std::thread::sleep(std::time::Duration::from_hours(1)),
+            Manner::Calm => {
+                actuator.run_due(boot_now()).expect("run");
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
         }
     }
+}
+
+/// Leases that start, move and end from one round to the next.
+fn leases(random: &mut Random, round: u64) -> Vec<Lease> {
+    let mut leases = Vec::new();
+    for (position, group) in GROUPS.iter().enumerate() {
+        let asked = match random.below(4) {
+            0 => KnobValue::CpuWeight {
+                weight: 1 + random.below(500) as u32,
+                idle: random.below(2) == 0,
+            },
+            1 => continue,
+            _ => limit(0.2 + 0.1 * random.below(15) as f64),
+        };
+        leases.push(lease(
+            round * 3 + position as u64,
+            &group[1..],
+            asked,
+            boot_now(),
+            30.0,
+        ));
+    }
+    leases
 }
 
 /// A small seeded generator (splitmix64, Steele et al. 2014).

@@ -23,7 +23,6 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("kubelet", "another manager"),
     ("slurmd", "another manager"),
     ("slurmctld", "another manager"),
-    ("tidegate", "tidegate itself"),
 ];
 
 /// Why `app` must not be acted on, where it must not.
