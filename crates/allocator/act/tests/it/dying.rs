@@ -15,7 +15,7 @@ const WITHIN: Duration = Duration::from_secs(5);
 struct Daemon {
     child: Child,
     guardian: u32,
-    _output: BufReader<ChildStdout>,
+    output: BufReader<ChildStdout>,
 }
 
 #[expect(
@@ -40,7 +40,7 @@ fn daemon(bed: &Bed, manner: Manner, seed: u64) -> Daemon {
             return Daemon {
                 child,
                 guardian,
-                _output: output,
+                output,
             };
         }
     }
@@ -177,15 +177,19 @@ fn a_guardian_that_is_killed_has_a_successor() {
             assert_ne!(bed.values(), found);
             signal(daemon.guardian, Signal::KILL);
             let begin = Instant::now();
-            let successor = || {
-                children(daemon.child.id())
-                    .into_iter()
-                    .find(|pid| *pid != daemon.guardian)
-            };
-            while successor().is_none() {
+            loop {
+                // A beat after a successor was there: the daemon waits for it to watch.
+                let there = children(daemon.child.id())
+                    .iter()
+                    .any(|pid| *pid != daemon.guardian);
+                let mut beat = String::new();
+                daemon.output.read_line(&mut beat).expect("a beat");
+                if there {
+                    break;
+                }
                 assert!(begin.elapsed() < WITHIN, "no successor");
-                std::thread::sleep(Duration::from_millis(5));
             }
+            daemon.output.read_line(&mut String::new()).expect("another beat");
             daemon.child.kill().expect("kill");
             wait_until_back(bed, &found, "killed after its guardian was");
             daemon.child.wait().expect("wait");

@@ -99,6 +99,7 @@ fn act_for_ever(dialect: Hierarchy, root: &Path, act: &ActConfig, manner: Manner
             Manner::Hung => std::thread::sleep(std::time::Duration::from_hours(1)),
             Manner::Calm => {
                 actuator.run_due(boot_now()).expect("run");
+                println!("beat");
                 std::thread::sleep(std::time::Duration::from_millis(20));
             }
         }
