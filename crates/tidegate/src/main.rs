@@ -5,6 +5,7 @@ mod cli;
 mod daemon;
 mod doctor;
 mod failure;
+mod out;
 mod place;
 mod policy_file;
 mod remember;

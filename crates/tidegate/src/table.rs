@@ -1,5 +1,6 @@
 //! Plain tables for people: aligned columns, a dim head where the terminal allows it.
 
+use crate::out::put;
 use std::fmt::Write as _;
 use std::io::IsTerminal;
 
@@ -10,7 +11,7 @@ pub(crate) fn colours() -> bool {
 
 /// Prints rows under a head. Columns whose head starts with `>` are aligned to the right.
 pub(crate) fn print(head: &[&str], rows: &[Vec<String>]) {
-    print!("{}", render(head, rows, colours()));
+    put!("{}", render(head, rows, colours()));
 }
 
 /// The text that [`print`] prints.

@@ -3,6 +3,7 @@
 use super::print_json;
 use crate::cli::CheckArguments;
 use crate::failure::{Failure, Outcome};
+use crate::out::say;
 use crate::watch;
 use tidegate_plan::policy;
 
@@ -19,8 +20,8 @@ pub(crate) fn check(arguments: &CheckArguments) -> Outcome {
     } else {
         for finding in &findings {
             match finding.line {
-                Some(line) => println!("{file}:{line}: {}", finding.text),
-                None => println!("{file}: {}", finding.text),
+                Some(line) => say!("{file}:{line}: {}", finding.text),
+                None => say!("{file}: {}", finding.text),
             }
         }
     }

@@ -3,6 +3,7 @@
 use super::print_json;
 use crate::cli::{CacheAction, CacheArguments, InspectArguments, SwitchArguments};
 use crate::failure::{Failure, Outcome};
+use crate::out::say;
 use crate::place::Folders;
 use crate::table::{bytes, print};
 use std::ffi::OsString;
@@ -56,9 +57,9 @@ pub(crate) fn inspect(arguments: &InspectArguments) -> Outcome {
 }
 
 fn print_inspection(inspection: &Inspection) {
-    println!("{}", inspection.executable);
+    say!("{}", inspection.executable);
     if !inspection.reason.is_empty() {
-        println!("not switchable: {}", inspection.reason);
+        say!("not switchable: {}", inspection.reason);
     }
     let rows: Vec<Vec<String>> = inspection
         .functions
@@ -78,7 +79,7 @@ fn print_inspection(inspection: &Inspection) {
         &rows,
     );
     for (name, reason) in &inspection.refused {
-        println!("left as it was: {name}: {reason}");
+        say!("left as it was: {name}: {reason}");
     }
 }
 
@@ -126,13 +127,15 @@ fn print_answer(answer: &Answer) {
             refused,
             ..
         } => {
-            println!("{functions} functions switched in {switch_ns} ns");
+            say!("{functions} functions switched in {switch_ns} ns");
             print_refused(refused);
         }
         Answer::Storm { report, refused } => {
-            println!(
+            say!(
                 "{} functions, {} switches, {} failures",
-                report.functions, report.switches, report.failures
+                report.functions,
+                report.switches,
+                report.failures
             );
             print_refused(refused);
         }
@@ -142,7 +145,7 @@ fn print_answer(answer: &Answer) {
 
 fn print_refused(refused: &[(String, String)]) {
     for (function, why) in refused {
-        println!("without a variant: {function}: {why}");
+        say!("without a variant: {function}: {why}");
     }
 }
 
@@ -172,7 +175,7 @@ pub(crate) fn cache(arguments: &CacheArguments) -> Outcome {
             if arguments.format.json {
                 print_json(&serde_json::json!({ "checked": checked, "removed": removed }))?;
             } else {
-                println!("{checked} entries checked, {} removed", removed.len());
+                say!("{checked} entries checked, {} removed", removed.len());
                 print_entries(&removed);
             }
             match removed.len() {

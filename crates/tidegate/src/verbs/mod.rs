@@ -10,11 +10,12 @@ pub(crate) mod restore;
 pub(crate) mod top;
 
 use crate::failure::Failure;
+use crate::out::say;
 use serde::Serialize;
 
 /// Prints a value as JSON to standard output.
 pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(Failure::environment)?;
-    println!("{text}");
+    say!("{text}");
     Ok(())
 }

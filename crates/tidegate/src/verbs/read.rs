@@ -3,6 +3,7 @@
 use super::print_json;
 use crate::cli::{ExplainArguments, PlanArguments, ReadArguments, SinceArguments};
 use crate::failure::{Failure, Outcome};
+use crate::out::{put, say};
 use crate::place::Folders;
 use crate::source::{Source, client_failure};
 use crate::table::{bytes, number, percent, print};
@@ -57,7 +58,7 @@ pub(crate) fn print_apps(view: &View) {
     );
     let cut = view.apps_total as usize - view.apps.len().min(view.apps_total as usize);
     if cut > 0 {
-        println!("({cut} more)");
+        say!("({cut} more)");
     }
 }
 
@@ -132,7 +133,7 @@ fn print_plan(plan: &PlanView) {
         && plan.shifts.is_empty()
         && plan.recompiles.is_empty()
     {
-        println!("nothing to do");
+        say!("nothing to do");
         return;
     }
     print_leases(&plan.leases);
@@ -143,7 +144,7 @@ fn print_plan(plan: &PlanView) {
     ];
     for (kind, rows) in said {
         for row in rows {
-            println!("{kind}: {}: {}", row.app, row.text);
+            say!("{kind}: {}: {}", row.app, row.text);
         }
     }
 }
@@ -218,9 +219,9 @@ pub(crate) fn explain(arguments: &ExplainArguments) -> Outcome {
     if arguments.format.json {
         return print_json(&explanation);
     }
-    println!("{}: {}", explanation.id, explanation.title);
+    say!("{}: {}", explanation.id, explanation.title);
     for step in &explanation.steps {
-        println!("  {:<11} {}", step.title, step.text);
+        say!("  {:<11} {}", step.title, step.text);
     }
     Ok(())
 }
@@ -236,7 +237,7 @@ pub(crate) fn report(arguments: &SinceArguments) -> Outcome {
     if arguments.format.json {
         return print_json(&report);
     }
-    println!(
+    say!(
         "{} to {}",
         when::local(report.since_utc_ms),
         when::local(report.until_utc_ms)
@@ -270,12 +271,13 @@ pub(crate) fn report(arguments: &SinceArguments) -> Outcome {
         ],
         &rows,
     );
-    println!(
+    say!(
         "variants kept {}, base kept {}",
-        report.variants_kept, report.bases_kept
+        report.variants_kept,
+        report.bases_kept
     );
     for remark in &report.remarks {
-        println!("note: {remark}");
+        say!("note: {remark}");
     }
     Ok(())
 }
@@ -286,6 +288,6 @@ pub(crate) fn doctor(arguments: &ReadArguments) -> Outcome {
     if arguments.format.json {
         return print_json(&report);
     }
-    print!("{}", crate::doctor::text(&report));
+    put!("{}", crate::doctor::text(&report));
     Ok(())
 }

@@ -3,6 +3,7 @@
 use super::{print_json, read};
 use crate::cli::TopArguments;
 use crate::failure::Outcome;
+use crate::out::{put, say};
 use crate::place::Folders;
 use crate::source::Source;
 use crate::table::{bytes, number, percent};
@@ -23,7 +24,7 @@ pub(crate) fn top(arguments: &TopArguments) -> Outcome {
     loop {
         let view = source.view()?;
         if !once {
-            print!("\u{1b}[H\u{1b}[2J");
+            put!("\u{1b}[H\u{1b}[2J");
         }
         draw(&view);
         let _ = std::io::stdout().flush();
@@ -36,14 +37,14 @@ pub(crate) fn top(arguments: &TopArguments) -> Outcome {
 
 fn draw(view: &View) {
     let paused = if view.paused { ", paused" } else { "" };
-    println!(
+    say!(
         "{}  {:?}{paused}  {} apps  {}",
         view.host.name,
         view.mode,
         view.apps_total,
         when::local(view.made_utc_ms)
     );
-    println!(
+    say!(
         "cpu {} of {} cores, waiting {}   memory {} of {}, waiting {}   io waiting {}   tidegate {} cores {}",
         number(view.now.cpu_busy_cores, 2),
         number(view.now.cpu_capacity_cores, 2),
@@ -55,8 +56,8 @@ fn draw(view: &View) {
         number(view.self_cost.cpu_cores, 3),
         bytes(view.self_cost.memory_bytes),
     );
-    println!();
+    say!();
     read::print_map(&view.map.rows);
-    println!();
+    say!();
     read::print_apps(view);
 }
