@@ -27,7 +27,7 @@ struct cgroup {
 struct bpf_iter_meta { __u64 seq_num; } RELOCATED;
 struct bpf_iter__cgroup { struct bpf_iter_meta *meta; struct cgroup *cgroup; } RELOCATED;
 
-/* Two names of the same thing, by kernel. */
+/* Two names of the same thing: since 6.16, and before. A program that calls the absent one does not load. */
 extern void css_rstat_flush(struct cgroup_subsys_state *css) __ksym __weak;
 extern void cgroup_rstat_flush(struct cgroup *group) __ksym __weak;
 
@@ -42,22 +42,16 @@ struct {
 	__type(value, struct record);
 } records SEC(".maps");
 
-SEC("iter.s/cgroup")
-int read_groups(struct bpf_iter__cgroup *context)
+static inline int record_group(struct bpf_iter__cgroup *context, struct cgroup *group)
 {
-	struct cgroup *group = context->cgroup;
 	__u32 first = 0;
 	struct record *header = bpf_map_lookup_elem(&records, &first);
 
-	if (!group || !header)
+	if (!header)
 		return 0;
 	if (context->meta->seq_num == 0) {
 		header->id = 0;
 		header->usage_ns = 0;
-		if (css_rstat_flush)
-			css_rstat_flush(&group->self);
-		else if (cgroup_rstat_flush)
-			cgroup_rstat_flush(group);
 	}
 	__u32 place = header->id + 1;
 	struct record *record = bpf_map_lookup_elem(&records, &place);
@@ -76,4 +70,28 @@ int read_groups(struct bpf_iter__cgroup *context)
 					  (void *)psi + FIELD_OFFSET(struct psi_group, total)))
 		__builtin_memset(record->waiting_ns, 0, sizeof(record->waiting_ns));
 	return 0;
+}
+
+SEC("iter.s/cgroup")
+int read_groups(struct bpf_iter__cgroup *context)
+{
+	struct cgroup *group = context->cgroup;
+
+	if (!group)
+		return 0;
+	if (context->meta->seq_num == 0)
+		css_rstat_flush(&group->self);
+	return record_group(context, group);
+}
+
+SEC("iter.s/cgroup")
+int read_groups_before_6_16(struct bpf_iter__cgroup *context)
+{
+	struct cgroup *group = context->cgroup;
+
+	if (!group)
+		return 0;
+	if (context->meta->seq_num == 0)
+		cgroup_rstat_flush(group);
+	return record_group(context, group);
 }

@@ -45,14 +45,16 @@ fn in_words(error: libbpf_rs::Error) -> String {
     format!("{error:#}")
 }
 
-fn load(bytes: &[u8]) -> Result<Object, String> {
+/// Loads all programs of an object, or the one that is named.
+fn load(bytes: &[u8], only: Option<&str>) -> Result<Object, String> {
     // libbpf would write to standard error.
     libbpf_rs::set_print(None);
-    ObjectBuilder::default()
-        .open_memory(bytes)
-        .map_err(in_words)?
-        .load()
-        .map_err(in_words)
+    let mut object = ObjectBuilder::default().open_memory(bytes).map_err(in_words)?;
+    for mut program in object.progs_mut() {
+        let wanted = only.is_none_or(|name| program.name() == name);
+        program.set_autoload(wanted);
+    }
+    object.load().map_err(in_words)
 }
 
 fn map(object: &Object, name: &str) -> Result<MapHandle, String> {
@@ -60,6 +62,9 @@ fn map(object: &Object, name: &str) -> Result<MapHandle, String> {
     let map = found.ok_or_else(|| format!("no map {name}"))?;
     MapHandle::try_from(&map).map_err(in_words)
 }
+
+/// The pass over all groups, by what the kernel calls the flush before it.
+const GROUP_PROGRAMS: [&str; 2] = ["read_groups", "read_groups_before_6_16"];
 
 /// Reads all groups of a v2 tree at once.
 #[derive(Debug)]
@@ -131,9 +136,11 @@ impl GroupsByBpf {
     /// Loads the iterator over the tree at `root`; the error says why it cannot be had.
     pub fn open(root: &Path) -> Result<Self, String> {
         let folder: OwnedFd = crate::files::open_folder(root).map_err(|errno| errno.to_string())?;
-        let object = load(GROUPS)?;
-        let program = object.progs_mut().find(|program| program.name() == "read_groups");
-        let program = program.ok_or("no program read_groups")?;
+        let loads = |name: &'static str| load(GROUPS, Some(name)).map(|object| (object, name));
+        let [newer, older] = GROUP_PROGRAMS;
+        let (object, name) = loads(newer).or_else(|_| loads(older))?;
+        let program = object.progs_mut().find(|program| program.name() == name);
+        let program = program.ok_or_else(|| format!("no program {name}"))?;
         let options = IterOpts::Cgroup(CgroupIterOpts {
             order: CgroupIterOrder::DescendantsPre,
             ..CgroupIterOpts::from_fd(folder.as_fd())
@@ -169,7 +176,7 @@ pub struct CoresByBpf {
 impl CoresByBpf {
     /// Attaches to the scheduler's events; the error says why it cannot be done.
     pub fn open() -> Result<Self, String> {
-        let object = load(CORES)?;
+        let object = load(CORES, None)?;
         let links = object
             .progs_mut()
             .map(|program| program.attach().map_err(in_words))

@@ -61,6 +61,11 @@ impl AppRule {
         }
     }
 
+    /// Whether it names the group at `path` itself.
+    pub(crate) fn names_path(&self, path: &str) -> bool {
+        matches!(self.matches, AppMatch::Group(_) | AppMatch::Unit(_)) && self.matches_group(path, None, None)
+    }
+
     /// Whether a process without a group of its own is meant.
     pub(crate) fn matches_process(&self, executable: Option<&str>, user: Option<&str>) -> bool {
         match &self.matches {
@@ -119,6 +124,8 @@ pub(crate) struct Described {
     pub(crate) owner: Owner,
     /// What lies below belongs to it, whatever its folders are called.
     pub(crate) closed: bool,
+    /// It is a holder of settings, not of programs: what runs in it counts with its parent.
+    pub(crate) passive: bool,
 }
 
 /// What the host is, as far as names depend on it.
@@ -195,12 +202,14 @@ pub(crate) fn describe(path: &str, host: &HostKind) -> Described {
         name: AppName::new(&format!("group:{path}")),
         owner,
         closed: false,
+        passive: false,
     };
-    if host
-        .own_prefixes
-        .iter()
-        .any(|prefix| folders[0].starts_with(prefix.as_str()))
-    {
+    let is_own = |folder: &&str| {
+        host.own_prefixes
+            .iter()
+            .any(|prefix| folder.starts_with(prefix.as_str()))
+    };
+    if folders.iter().filter(|folder| !is_unit(folder)).any(is_own) {
         return plain(Owner::Tidegate);
     }
     let in_pods =
@@ -215,6 +224,7 @@ pub(crate) fn describe(path: &str, host: &HostKind) -> Described {
             name: AppName::new(&name),
             owner: other(manager),
             closed: true,
+            passive: false,
         };
     }
     if in_pods {
@@ -223,6 +233,7 @@ pub(crate) fn describe(path: &str, host: &HostKind) -> Described {
                 name: AppName::new(&format!("pod:{uid}")),
                 owner: other("kubelet"),
                 closed: false,
+                passive: false,
             },
             None => plain(other("kubelet")),
         };
@@ -243,6 +254,7 @@ pub(crate) fn describe(path: &str, host: &HostKind) -> Described {
             name: AppName::new(&job.map_or_else(|| format!("group:{path}"), |id| format!("slurm-job:{id}"))),
             owner: other("slurm"),
             closed: false,
+            passive: false,
         };
     }
     if host.systemd {
@@ -269,13 +281,18 @@ fn by_systemd(path: &str, last: &str, above: &[&str]) -> Described {
         return Described {
             name: AppName::new(&name),
             owner: Owner::Systemd(Arc::from(last)),
-            closed: false,
+            // Units of a user stand below the user's own manager.
+            closed: !last.ends_with(SLICE) && !last.starts_with("user@"),
+            passive: ![".service", ".scope", SLICE]
+                .iter()
+                .any(|suffix| last.ends_with(suffix)),
         };
     }
     Described {
         name: AppName::new(&format!("group:{path}")),
         owner: unit_above.map_or(Owner::Delegated, |unit| other(unit)),
         closed: false,
+        passive: false,
     }
 }
 
@@ -326,6 +343,18 @@ mod tests {
             "/system.slice/nginx.service",
             "group:/system.slice/nginx.service",
             Owner::Delegated,
+        );
+        check(
+            true,
+            "/system.slice/tidegate.service/tidegate-demo",
+            "group:/system.slice/tidegate.service/tidegate-demo",
+            Owner::Tidegate,
+        );
+        check(
+            true,
+            "/system.slice/tidegate.service",
+            "tidegate.service",
+            unit("tidegate.service"),
         );
         check(
             false,

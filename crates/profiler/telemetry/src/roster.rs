@@ -8,7 +8,7 @@
 use crate::groups::{GroupIds, group};
 use crate::host::TICKS_PER_SECOND;
 use crate::layout::APP_HIERARCHIES;
-use crate::naming::{AppRule, HostKind, describe};
+use crate::naming::{AppRule, Described, HostKind, describe};
 use crate::processes::Process;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -58,14 +58,23 @@ struct Members<'look> {
     first: Option<&'look Process>,
 }
 
-/// The paths whose groups are apps: not those below a container, which are its own affair.
+/// The paths whose groups are apps. What lies below a container or a unit is its own affair, unless a rule
+/// names it or tidegate made it.
 fn app_paths<'look>(found: &Found<'look>) -> BTreeMap<&'look str, Members<'look>> {
-    let closed: BTreeSet<&str> = found
+    let described: BTreeMap<&str, Described> = found
         .groups
         .keys()
-        .filter(|path| describe(path, found.host).closed)
-        .map(|path| &**path)
+        .map(|path| (&**path, describe(path, found.host)))
         .collect();
+    let closed = |path: &&str| described.get(path).is_some_and(|described| described.closed);
+    let is_app = |path: &str| {
+        let named = found.rules.iter().any(|rule| rule.names_path(path));
+        let Some(described) = described.get(path) else {
+            return named;
+        };
+        let inner = upwards(path).skip(1).any(|above| closed(&above));
+        named || described.owner == Owner::Tidegate || (!described.passive && !inner)
+    };
     found
         .groups
         .iter()
@@ -74,7 +83,7 @@ fn app_paths<'look>(found: &Found<'look>) -> BTreeMap<&'look str, Members<'look>
                 .iter()
                 .any(|hierarchy| ids[*hierarchy as usize] != 0)
         })
-        .filter(|(path, _)| !upwards(path).skip(1).any(|above| closed.contains(above)))
+        .filter(|(path, _)| is_app(path))
         .map(|(path, _)| (&**path, Members::default()))
         .collect()
 }
@@ -309,6 +318,54 @@ mod tests {
                 ("web", 0, None),
             ],
         );
+    }
+
+    #[test]
+    fn what_lies_in_a_unit_is_the_units() {
+        let groups = [
+            "/dev-hugepages.mount",
+            "/system.slice",
+            "/system.slice/udevd.service",
+            "/system.slice/udevd.service/udev",
+            "/user.slice/user@1.service",
+            "/user.slice/user@1.service/app.slice/shell.scope",
+        ];
+        let groups = groups
+            .iter()
+            .zip(1..)
+            .map(|(path, id)| (Arc::from(*path), [id, 0, 0, 0, 0, 0]))
+            .collect();
+        let named = |rules: &[AppRule]| -> Vec<String> {
+            let host = HostKind {
+                systemd: true,
+                ..HostKind::default()
+            };
+            let found = Found {
+                groups: &groups,
+                processes: &BTreeMap::new(),
+                rules,
+                host: &host,
+                now: BootTime(0),
+            };
+            roster(&found)
+                .wishes
+                .into_keys()
+                .map(|name| name.to_string())
+                .collect()
+        };
+        let units = [
+            "short-lived",
+            "system.slice",
+            "udevd.service",
+            "user@1.service",
+            "user@1/shell.scope",
+        ];
+        assert_eq!(named(&[]), units);
+        let rule = AppRule {
+            name: AppName::new("workers"),
+            matches: AppMatch::Group("/system.slice/udevd.service/*".into()),
+        };
+        assert!(named(&[rule]).contains(&"workers".to_owned()));
     }
 
     #[test]
