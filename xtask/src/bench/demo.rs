@@ -8,7 +8,7 @@
 
 use super::report::{Bound, Report};
 use super::stats::{self, median};
-use crate::demo::{self, Arm, Chosen, Options, Outcome, Plan, Scenario, Split, Stage};
+use crate::demo::{self, Arm, Chosen, Isolation, Options, Outcome, Plan, Scenario, Split, Stage};
 use crate::workspace::Workspace;
 use anyhow::{Context, Result};
 use std::path::PathBuf;
@@ -77,7 +77,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &DemoArguments, long: bool) 
         (arguments.rounds, arguments.periods, arguments.prelude) = (1, 3, 6);
     }
     std::fs::create_dir_all(workspace.bench_folder())?;
-    let stage = Stage::open(&workspace.target.join("demo"), &batch.path)?;
+    let stage = Stage::open(&workspace.target.join("demo"), &batch.path, Isolation::High)?;
     let partial = workspace.bench_folder().join("demo-rounds.json");
     let quick = arguments.quick;
     let mut bench = Bench {

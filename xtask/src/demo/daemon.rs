@@ -128,19 +128,27 @@ impl Daemon {
 
     /// A verb of this daemon, with JSON as its answer, not started yet.
     pub(crate) fn verb(&self, stage: &Stage, verb: &[&str]) -> Command {
-        let name = self
-            .folder
-            .file_name()
-            .and_then(OsStr::to_str)
-            .unwrap_or_default();
         let mut command = Command::new(&self.options.program);
         command
             .args(verb)
             .arg("--json")
             .arg("--run-dir")
-            .arg(run_folder(stage, name));
+            .arg(run_folder(stage, self.name()));
         command.arg("--data").arg(self.folder.join("data"));
         command
+    }
+
+    /// What a program needs to be found by this daemon instead of the host's.
+    pub(crate) fn environment(&self, stage: &Stage) -> Vec<(&'static str, String)> {
+        let socket = run_folder(stage, self.name()).join("runtime.sock");
+        vec![("TIDEGATE_RUNTIME_SOCKET", socket.display().to_string())]
+    }
+
+    fn name(&self) -> &str {
+        self.folder
+            .file_name()
+            .and_then(OsStr::to_str)
+            .unwrap_or_default()
     }
 
     /// Its process id.

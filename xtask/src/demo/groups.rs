@@ -13,6 +13,15 @@ const PERIOD_US: u64 = 100_000;
 const TOP_SHARES: &str = "262144";
 const TOP_WEIGHT: &str = "10000";
 
+/// How foreign load is kept away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Isolation {
+    /// The demo has nearly all CPU that it wants: for measuring.
+    High,
+    /// It is one group among others: for checks that others should not feel.
+    None,
+}
+
 /// Which files a limit is written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Layout {
@@ -46,13 +55,14 @@ pub(crate) struct Usage {
 
 impl Groups {
     /// Makes `top` with its `control` and `pool` in every tree that matters.
-    pub(crate) fn create(top: &str) -> Result<Self> {
+    pub(crate) fn create(top: &str, isolation: Isolation) -> Result<Self> {
         let text = std::fs::read_to_string("/proc/self/mountinfo").context("cannot read the mounts")?;
         let groups = Self::detect(&text, top).context("no cgroup tree with the cpu controller is mounted")?;
         for group in ["", "control", "pool"] {
             groups.make(group)?;
         }
         match groups.layout {
+            _ if isolation == Isolation::None => {}
             Layout::V1 => groups.write("", "cpu.shares", TOP_SHARES)?,
             Layout::V2 => groups.write("", "cpu.weight", TOP_WEIGHT)?,
         }

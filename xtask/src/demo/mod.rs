@@ -1,10 +1,10 @@
 //! `make demo`: the main job at work, in under four minutes, unattended.
 //!
 //! Two latency-critical tenants and a batch program share a fixed sum of CPU limits, in groups of their own; crowds
-//! come back to the tenants at different times. The daemon watches from the beginning and may not act. After an
-//! untreated prelude the rivals take turns on the same crowds: no limits, the best static split, the reactive rule.
-//! Then the policy grants what it withheld, and the daemon acts; meanwhile a variant of the batch's hot function is
-//! compiled and tried live. One table at the end, whoever wins. Ctrl-C or a kill at any time: the daemon's guardian
+//! come back to the tenants at different times. First the rivals take turns on the same crowds: no limits, the best
+//! static split, the reactive rule. Then the daemon starts with nothing learned and watches an untreated prelude; the
+//! policy grants what it withheld, and it acts; meanwhile a variant of the batch's hot function is compiled and tried
+//! live. The rivals come before the prelude because they change what contends: under no limits nothing does. One table at the end, whoever wins. Ctrl-C or a kill at any time: the daemon's guardian
 //! puts every knob back, and the janitor ends the processes and removes the groups.
 
 mod control;
@@ -23,6 +23,7 @@ mod trial;
 
 pub(crate) use control::Arm;
 pub(crate) use daemon::Options;
+pub(crate) use groups::Isolation;
 pub(crate) use measure::Outcome;
 pub(crate) use play::{Plan, play};
 pub(crate) use program::compile;
@@ -35,18 +36,17 @@ use control::Witness;
 use daemon::Daemon;
 use measure::measure;
 use play::Script;
-use stage::Record;
 use std::path::PathBuf;
 
-/// Periods of each act; together with the two seconds before the first they stay under four minutes.
-const PRELUDE_PERIODS: usize = 5;
-/// The arms in order, with the periods that each has.
-const ARM_PERIODS: [(&str, usize); 4] = [
-    ("no limits", 2),
+/// The rivals in order, with the periods that each has; together with the daemon's they stay under four minutes.
+const RIVAL_PERIODS: [(&str, usize); 3] = [
+    ("no limits", 1),
     ("best static split", 2),
     ("reactive, 100 ms", 2),
-    ("predictive", 3),
 ];
+/// The daemon has found a pattern after four crowds; one of six does not come.
+const PRELUDE_PERIODS: usize = 6;
+const DAEMON_PERIODS: usize = 3;
 const SEED: u64 = 20;
 
 /// Options of `cargo xtask demo`.
@@ -99,7 +99,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     };
     let chosen = Chosen::load(&workspace)?;
     let scenario = Scenario::short();
-    let mut stage = Stage::open(&workspace.target.join("demo"), &batch.path)?;
+    let mut stage = Stage::open(&workspace.target.join("demo"), &batch.path, Isolation::High)?;
     introduce(&scenario, &stage);
     let shown = show(&mut stage, &scenario, &options, chosen);
     stage.close()?;
@@ -124,89 +124,101 @@ fn introduce(scenario: &Scenario, stage: &Stage) {
     );
 }
 
-/// One arm, played.
-struct Played {
-    name: &'static str,
-    arm: Arm,
-    witness: Witness,
+/// First the rivals, then the daemon.
+fn show(stage: &mut Stage, scenario: &Scenario, options: &Options, chosen: Chosen) -> Result<bool> {
+    let mut outcomes = rivals(stage, scenario, chosen)?;
+    let shown = daemon_acts(stage, scenario, options)?;
+    let wrong = shown.outcome.wrong;
+    outcomes.push(("predictive".to_owned(), shown.outcome));
+    println!("\n{}", table::arms(&outcomes));
+    conclude(&outcomes);
+    println!("Products of the batch that differed from the first: {wrong}.\n");
+    match shown.actions {
+        Ok(actions) => {
+            println!(
+                "What the daemon did, with its predictions and their outcomes:\n{}",
+                table::actions(&actions)
+            );
+        }
+        Err(error) => println!("The daemon did not say what it did: {error:#}"),
+    }
+    println!("{}", trial::describe(shown.verdict));
+    println!(
+        "Limits after the daemon's end: {}.",
+        if shown.restored {
+            "as found"
+        } else {
+            "NOT as found"
+        }
+    );
+    Ok(shown.restored && wrong == 0)
 }
 
-/// All arms in one block, so that the daemon sees one unbroken history.
-fn show(stage: &mut Stage, scenario: &Scenario, options: &Options, chosen: Chosen) -> Result<bool> {
+/// All rivals in one block, one after the other.
+fn rivals(stage: &mut Stage, scenario: &Scenario, chosen: Chosen) -> Result<Vec<(String, Outcome)>> {
+    let script = Script::write(scenario, 0, &RIVAL_PERIODS.map(|(_, periods)| periods), SEED);
+    let block = stage.begin(scenario, &script.loads, &[])?;
+    let (fixed, reactive) = chosen.arms();
+    let arms = [Arm::Unlimited, fixed, reactive];
+    let mut seen = Vec::new();
+    for (((name, _), arm), part) in RIVAL_PERIODS.into_iter().zip(arms).zip(&script.parts) {
+        println!("{name}: {:.0} s", part.span.duration_s());
+        seen.push(control::drive(
+            stage,
+            scenario,
+            &block,
+            arm,
+            part.span,
+            &part.crowds,
+        )?);
+    }
+    let record = block.finish()?;
+    let outcome = |((index, witness), arm): ((usize, &Witness), Arm)| {
+        let part = &script.parts[index];
+        let outcome = measure(scenario, part.span, &part.crowds, &record, witness, arm.acts());
+        (RIVAL_PERIODS[index].0.to_owned(), outcome)
+    };
+    Ok(seen.iter().enumerate().zip(arms).map(outcome).collect())
+}
+
+/// What the daemon's block left.
+struct Shown {
+    outcome: Outcome,
+    actions: Result<serde_json::Value>,
+    verdict: Option<Result<serde_json::Value>>,
+    restored: bool,
+}
+
+/// The untreated prelude, and then the daemon at work.
+fn daemon_acts(stage: &mut Stage, scenario: &Scenario, options: &Options) -> Result<Shown> {
     stage.set(scenario.rest)?;
-    let script = Script::write(
-        scenario,
-        PRELUDE_PERIODS,
-        &ARM_PERIODS.map(|(_, periods)| periods),
-        SEED,
-    );
+    let script = Script::write(scenario, PRELUDE_PERIODS, &[DAEMON_PERIODS], SEED);
+    let part = &script.parts[0];
     let daemon = Daemon::start(stage, scenario, options, "daemon")?;
-    let block = stage.begin(scenario, &script.loads)?;
+    let block = stage.begin(scenario, &script.loads, &daemon.environment(stage))?;
     println!(
         "untreated prelude: {:.0} s, the daemon watches",
         script.prelude.duration_s()
     );
-    block.wait_until(script.prelude.end_s);
-    let (fixed, reactive) = chosen.arms();
-    let arms = [Arm::Unlimited, fixed, reactive, Arm::Predictive];
-    let mut played = Vec::new();
-    let mut trial = None;
-    for (((name, _), arm), part) in ARM_PERIODS.into_iter().zip(arms).zip(&script.parts) {
-        println!("{name}: {:.0} s", part.span.duration_s());
-        if arm == Arm::Predictive {
-            stage.set(scenario.rest)?;
-            daemon.enforce(stage, scenario)?;
-            trial = options
-                .recompile
-                .then(|| trial::start(stage, &daemon, block.batch_pid()));
-        }
-        let witness = control::drive(stage, scenario, &block, arm, part.span, &part.crowds)?;
-        played.push(Played { name, arm, witness });
-    }
+    block.wait_until(part.span.start_s);
+    println!("predictive: {:.0} s", part.span.duration_s());
+    daemon.enforce(stage, scenario)?;
+    let trial = options
+        .recompile
+        .then(|| trial::start(stage, &daemon, block.batch_pid()));
+    let witness = control::drive(stage, scenario, &block, Arm::Predictive, part.span, &part.crowds)?;
     let actions = daemon.ask(stage, &["actions"]);
     let verdict = trial.map(|trial| trial.and_then(trial::end));
     daemon.stop()?;
     let restored = limits_are(stage, scenario)?;
     let record = block.finish()?;
-    tell(scenario, &script, &played, &record);
-    match actions {
-        Ok(actions) => println!(
-            "What the daemon did, with its predictions and their outcomes:\n{}",
-            table::actions(&actions)
-        ),
-        Err(error) => println!("The daemon did not say what it did: {error:#}"),
-    }
-    println!("{}", trial::describe(verdict));
-    println!(
-        "Limits after the daemon's end: {}.",
-        if restored { "as found" } else { "NOT as found" }
-    );
-    Ok(restored && record.wrong == 0)
-}
-
-/// The table, and who won.
-fn tell(scenario: &Scenario, script: &Script, played: &[Played], record: &Record) {
-    let outcomes: Vec<(String, Outcome)> = played
-        .iter()
-        .zip(&script.parts)
-        .map(|(played, part)| {
-            let outcome = measure(
-                scenario,
-                part.span,
-                &part.crowds,
-                record,
-                &played.witness,
-                played.arm.acts(),
-            );
-            (played.name.to_owned(), outcome)
-        })
-        .collect();
-    println!("\n{}", table::arms(&outcomes));
-    conclude(&outcomes);
-    println!(
-        "Products of the batch that differed from the first: {}.\n",
-        record.wrong
-    );
+    let outcome = measure(scenario, part.span, &part.crowds, &record, &witness, true);
+    Ok(Shown {
+        outcome,
+        actions,
+        verdict,
+        restored,
+    })
 }
 
 /// Says who won, also where it is not us.

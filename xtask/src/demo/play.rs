@@ -89,7 +89,11 @@ pub(crate) fn play(
         )?),
         None => None,
     };
-    let block = stage.begin(scenario, &script.loads)?;
+    let environment = daemon
+        .as_ref()
+        .map(|daemon| daemon.environment(stage))
+        .unwrap_or_default();
+    let block = stage.begin(scenario, &script.loads, &environment)?;
     block.wait_until(span.start_s);
     if let Some(daemon) = &daemon {
         daemon.enforce(stage, scenario)?;

@@ -5,6 +5,7 @@
 //! virtual one of `cargo xtask bed smoke`. Each check has a block of its own, so that one failure spoils no other.
 
 use super::daemon::{Daemon, Options};
+use super::groups::Isolation;
 use super::inert;
 use super::play::Script;
 use super::scenario::{Scenario, Split};
@@ -71,7 +72,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
         {
             continue;
         }
-        let mut stage = Stage::open(&arguments.folder, &arguments.batch)?;
+        let mut stage = Stage::open(&arguments.folder, &arguments.batch, Isolation::None)?;
         let outcome = check(&mut stage, &scenario, &options);
         let closed = stage.close();
         match outcome.and_then(|text| closed.map(|()| text)) {
@@ -188,7 +189,7 @@ fn both_killed(stage: &mut Stage, scenario: &Scenario, options: &Options) -> Res
 fn begin(stage: &mut Stage, scenario: &Scenario) -> Result<Block> {
     stage.set(scenario.rest)?;
     let script = Script::write(scenario, 0, &[40], SEED);
-    stage.begin(scenario, &script.loads)
+    stage.begin(scenario, &script.loads, &[])
 }
 
 /// A block in which the daemon holds a lease right now.

@@ -61,7 +61,7 @@ impl Scenario {
             rest: Split([0.2, 0.2, 1.2]),
             ceiling_cores: 0.8,
             batch_floor_cores: 0.6,
-            demand_cores: (0.03, 0.5),
+            demand_cores: (0.03, 0.6),
             service_us: 1000.0,
         }
     }
@@ -70,7 +70,7 @@ impl Scenario {
     pub(crate) fn short() -> Self {
         Self {
             period_s: 15.0,
-            crowd_s: 4.0,
+            crowd_s: 3.0,
             jitter_s: 0.3,
             ..Self::promised()
         }

@@ -3,7 +3,7 @@
 //! The controller itself stands in a group of high weight, because a controller that waits for the CPU measures
 //! itself. Whatever is made here is told to the janitor first.
 
-use super::groups::Groups;
+use super::groups::{Groups, Isolation};
 use super::janitor::Janitor;
 use super::scenario::{Scenario, Split, TENANTS};
 use crate::load::{self, Latency, Segment};
@@ -36,11 +36,11 @@ pub(crate) struct Stage {
 
 impl Stage {
     /// Makes the groups and moves this process into the one for control.
-    pub(crate) fn open(folder: &Path, batch_program: &Path) -> Result<Self> {
+    pub(crate) fn open(folder: &Path, batch_program: &Path, isolation: Isolation) -> Result<Self> {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let spins_per_us = load::calibrate();
         let mut janitor = Janitor::start()?;
-        let groups = Groups::create(&format!("tidegate-demo-{}", std::process::id()))?;
+        let groups = Groups::create(&format!("tidegate-demo-{}", std::process::id()), isolation)?;
         for top in groups.tops() {
             janitor.remove_later(&top)?;
         }
@@ -127,8 +127,13 @@ impl Stage {
         Ok(child)
     }
 
-    /// Starts the tenants and the batch; their second zero is a little ahead.
-    pub(crate) fn begin(&mut self, scenario: &Scenario, loads: &[Vec<Segment>; 2]) -> Result<Block> {
+    /// Starts the tenants and the batch, the latter with an environment on top of ours; their second zero is a little ahead.
+    pub(crate) fn begin(
+        &mut self,
+        scenario: &Scenario,
+        loads: &[Vec<Segment>; 2],
+        environment: &[(&str, String)],
+    ) -> Result<Block> {
         let zero = Instant::now() + LEAD;
         let zero_ms = unix_ms() + LEAD.as_millis() as u64;
         let mut tenants = Vec::new();
@@ -167,7 +172,7 @@ impl Stage {
             "pool/batch",
             &[program.as_ref(), out.as_ref(), "2".as_ref()],
             Stdio::null(),
-            &[],
+            environment,
         )?;
         Ok(Block {
             zero,

@@ -4,6 +4,7 @@ use super::measure::Outcome;
 use crate::bench::report::{markdown, number};
 use crate::bench::stats::median;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// One line per arm; percentiles are medians over the crowds, work is products per second.
 pub(crate) fn arms(outcomes: &[(String, Outcome)]) -> String {
@@ -43,60 +44,81 @@ pub(crate) fn arms(outcomes: &[(String, Outcome)]) -> String {
     markdown(&cells)
 }
 
-/// The daemon's own account of what it did: `tidegate actions --json`.
+/// The daemon's own account of what it did, oldest first: `tidegate actions --json`.
 pub(crate) fn actions(actions: &Value) -> String {
-    let Some(list) = actions.as_array() else {
+    let mut list: Vec<&Value> = actions.as_array().into_iter().flatten().collect();
+    if list.is_empty() {
         return "no actions\n".to_owned();
-    };
+    }
+    list.sort_by_key(|action| (action["start_utc_ms"].as_i64(), action["id"].as_u64()));
     let mut cells = vec![
         [
-            "lease",
+            "id",
             "app",
-            "asked",
-            "trigger",
+            "limit",
+            "for s",
+            "set off by",
             "unit",
-            "prediction",
-            "outcome",
+            "foreseen",
+            "came",
+            "onset error",
         ]
         .map(str::to_owned),
     ];
-    for action in list {
-        cells.push(
-            [
-                "lease",
-                "app",
-                "asked",
-                "trigger",
-                "unit",
-                "prediction",
-                "outcome",
-            ]
-            .map(|name| plain(&action[name])),
-        );
+    cells.extend(list.iter().map(|action| action_cells(action)));
+    let mut text = markdown(&cells);
+    let reasons: BTreeSet<String> = list.iter().filter_map(|action| reason(action)).collect();
+    for reason in reasons {
+        text.push('\n');
+        text.push_str(&reason);
     }
-    if list.is_empty() {
-        "no actions\n".to_owned()
-    } else {
-        markdown(&cells)
-    }
+    text
 }
 
-/// A JSON value as a person would write it.
-fn plain(value: &Value) -> String {
+fn action_cells(action: &Value) -> [String; 9] {
+    let outcome = &action["outcome"];
+    let time_s = |field: &Value| field.as_f64().map(|at_ms| at_ms / 1e3);
+    let end_s = time_s(&outcome["restored_utc_ms"]).or_else(|| time_s(&action["end_utc_ms"]));
+    let start_s = time_s(&outcome["written_utc_ms"]).or_else(|| time_s(&action["start_utc_ms"]));
+    let lasted = start_s.zip(end_s).map_or_else(
+        || "-".to_owned(),
+        |(start_s, end_s)| format!("{:.1}", end_s - start_s),
+    );
+    let probability = action["prediction"]["probability"].as_f64();
+    [
+        word(&action["id"]),
+        word(&action["app"]),
+        outcome["failure"]
+            .as_str()
+            .map_or_else(|| word(&action["asked"]["text"]), |why| format!("not set: {why}")),
+        lasted,
+        word(&action["trigger"]),
+        word(&action["unit"]),
+        probability.map_or_else(|| "-".to_owned(), |share| format!("{:.0} %", share * 100.0)),
+        outcome["happened"]
+            .as_bool()
+            .map_or("-", |came| if came { "yes" } else { "no" })
+            .to_owned(),
+        outcome["onset_error_s"]
+            .as_f64()
+            .map_or_else(|| "-".to_owned(), |error_s| format!("{error_s:+.2} s")),
+    ]
+}
+
+/// Why, in the daemon's words, for the first action of its kind.
+fn reason(action: &Value) -> Option<String> {
+    let prediction = action["prediction"]["id"].as_u64()?;
+    let reason = action["prediction"]["reason"].as_str()?;
+    Some(format!(
+        "prediction {prediction} ({}): {reason}",
+        word(&action["unit"])
+    ))
+}
+
+fn word(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
-        Value::Number(value) => value
-            .as_f64()
-            .filter(|value| value.fract() != 0.0)
-            .map_or_else(|| value.to_string(), number),
-        Value::Object(fields) => {
-            let inner: Vec<String> = fields
-                .iter()
-                .map(|(name, value)| format!("{name} {}", plain(value)))
-                .collect();
-            inner.join(", ")
-        }
         other => other.to_string(),
     }
 }
@@ -107,11 +129,26 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn actions_read_like_sentences() {
-        let text = actions(
-            &json!([{"lease": 3, "app": "north", "asked": {"cpu_max": {"quota_us": 80000}}, "outcome": null}]),
+    fn actions_are_told_from_the_oldest() {
+        let action = |id: u64, start_utc_ms: u64| {
+            json!({
+                "id": id, "app": "north", "asked": {"text": "0.80 cores"}, "trigger": "predicted", "unit": "limit:north/cpu",
+                "start_utc_ms": start_utc_ms, "end_utc_ms": start_utc_ms + 6500,
+                "prediction": {"id": 7, "probability": 0.93, "reason": "a burst every 15 s"},
+                "outcome": {"happened": true, "onset_error_s": -0.25},
+            })
+        };
+        let text = actions(&json!([action(2, 9000), action(1, 2000)]));
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(
+            lines[2].starts_with("| 1 ") && lines[3].starts_with("| 2 "),
+            "{text}"
         );
-        assert!(text.contains("| cpu_max quota_us 80000 |"), "{text}");
+        assert!(
+            lines[2].contains("6.5") && lines[2].contains("93 %") && lines[2].contains("-0.25 s"),
+            "{text}"
+        );
+        assert_eq!(text.matches("a burst every 15 s").count(), 1);
         assert_eq!(actions(&json!([])), "no actions\n");
     }
 }
