@@ -134,16 +134,11 @@ pub fn divert_call(module: Module, call: Value, callee: Value, slot: Value) {
     llvm!(LLVMDisposeBuilder(builder));
     let operands = llvm!(LLVMGetNumOperands(call.0)) as u32;
     llvm!(LLVMSetOperand(call.0, operands - 1, load));
-    for name in ["noreturn", "nounwind", "cold"] {
-        let kind = llvm!(LLVMGetEnumAttributeKindForName(name.as_ptr().cast(), name.len()));
-        if callee.has_attribute(name) {
-            let attribute = llvm!(LLVMCreateEnumAttribute(context, kind, 0));
-            llvm!(LLVMAddCallSiteAttribute(
-                call.0,
-                llvm::FUNCTION_ATTRIBUTES,
-                attribute
-            ));
-        }
+    for name in ["noreturn", "nounwind", "cold"]
+        .into_iter()
+        .filter(|name| callee.has_attribute(name))
+    {
+        call.add_call_attribute(name);
     }
 }
 

@@ -236,6 +236,13 @@ impl Value {
         llvm!(LLVMAddAttributeAtIndex(self.0, FUNCTION_ATTRIBUTES, attribute));
     }
 
+    /// Adds the attribute `name`, which takes no value, to the call itself.
+    pub fn add_call_attribute(self, name: &str) {
+        let context = llvm!(LLVMGetTypeContext(LLVMTypeOf(self.0)));
+        let attribute = llvm!(LLVMCreateEnumAttribute(context, attribute_kind(name), 0));
+        llvm!(LLVMAddCallSiteAttribute(self.0, FUNCTION_ATTRIBUTES, attribute));
+    }
+
     /// Takes the attribute `name` from the function.
     pub fn remove_attribute(self, name: &str) {
         llvm!(LLVMRemoveEnumAttributeAtIndex(

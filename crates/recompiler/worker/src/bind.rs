@@ -29,7 +29,8 @@ impl<'a> Anchors<'a> {
     pub(crate) fn new(names: Vec<AnchorName<'a>>) -> Self {
         let symbol = |name: &AnchorName<'_>| match name.kind {
             AnchorKind::Slot => format!("{SLOT_PREFIX}{}", name.symbol),
-            AnchorKind::Function | AnchorKind::Data => name.symbol.to_owned(),
+            // A leading 1 says that the rest is the symbol to the letter.
+            AnchorKind::Function | AnchorKind::Data => name.symbol.trim_start_matches('\u{1}').to_owned(),
         };
         let by_symbol = names
             .iter()

@@ -31,8 +31,9 @@ pub(crate) fn check_flags(module: Module) -> Result<(), CompileErrorKind> {
     }
 }
 
-/// Writes down how the base rounds: every `llvm.fmuladd` becomes two operations, or one fused.
-pub(crate) fn settle_fused_operations(module: Module, base_is_fused: bool) {
+/// Writes down how the base rounds: every `llvm.fmuladd` becomes two operations, or one fused where the function
+/// that it stands in `is_fused` in the base.
+pub(crate) fn settle_fused_operations(module: Module, is_fused: impl Fn(Value) -> bool) {
     let intrinsics: Vec<_> = llvm::functions(module)
         .filter(|function| function.name().starts_with("llvm.fmuladd."))
         .collect();
@@ -42,9 +43,44 @@ pub(crate) fn settle_fused_operations(module: Module, base_is_fused: bool) {
             .into_iter()
             .filter(|user| user.is_direct_call_of(intrinsic))
         {
-            settle(module, call, base_is_fused);
+            let function = Value(llvm!(LLVMGetBasicBlockParent(LLVMGetInstructionParent(call.0))));
+            settle(module, call, is_fused(function));
         }
     }
+}
+
+/// Functions of the mathematics library whose last bit differs between libraries, without the suffixes `f` and `l`.
+const INEXACT: [&str; 28] = [
+    "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh",
+    "exp", "exp2", "exp10", "expm1", "log", "log2", "log10", "log1p", "pow", "cbrt", "hypot", "erf", "erfc",
+    "tgamma", "lgamma",
+];
+
+/// Keeps calls of the mathematics library calls: LLVM would compute those with constants by the worker's library,
+/// which may round otherwise than the program's.
+pub(crate) fn keep_library_results(module: Module) {
+    let inexact = |name: &str| {
+        let stem = name.strip_suffix(['f', 'l']).unwrap_or(name);
+        INEXACT.contains(&name) || INEXACT.contains(&stem)
+    };
+    for callee in
+        llvm::functions(module).filter(|function| function.is_declaration() && inexact(&function.name()))
+    {
+        for call in callee
+            .users()
+            .into_iter()
+            .filter(|user| user.is_direct_call_of(callee))
+        {
+            call.add_call_attribute("nobuiltin");
+        }
+    }
+}
+
+/// Whether another instruction set leaves results and calling conventions as they are.
+pub(crate) fn allows_extensions(module: Module) -> bool {
+    // Under strict floating point, products and sums are intrinsics that the back end may still fuse.
+    let strict = llvm::functions(module).any(|function| function.has_attribute("strictfp"));
+    !strict && !wide_vector_crosses_call(module)
 }
 
 fn settle(module: Module, call: Value, fused: bool) {
@@ -83,7 +119,7 @@ fn build_fused(module: Module, builder: LLVMBuilderRef, operands: [Value; 3]) ->
 }
 
 /// Whether a vector wider than the baseline's registers crosses a call of or from the module's functions.
-pub(crate) fn wide_vector_crosses_call(module: Module) -> bool {
+fn wide_vector_crosses_call(module: Module) -> bool {
     llvm::functions(module)
         .filter(|function| !function.name().starts_with("llvm."))
         .any(|function| {

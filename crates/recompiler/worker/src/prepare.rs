@@ -36,18 +36,18 @@ pub(crate) fn prepare(
         kind,
         detail: String::new(),
     })?;
-    let base_features = root.string_attribute("target-features").unwrap_or_default();
-    exact::settle_fused_operations(module, has_feature(&base_features, "fma"));
+    exact::settle_fused_operations(module, |function| has_feature(&base_features(function), "fma"));
+    exact::keep_library_results(module);
     let extensions = CpuFeatures(pipeline.extensions.0 & request.cpu_features.0);
     // The levels come as a whole: half of one is a CPU that nobody tests.
-    let whole = extensions == pipeline.extensions && !exact::wide_vector_crosses_call(module);
+    let whole = extensions == pipeline.extensions && exact::allows_extensions(module);
     let extensions = if whole { extensions } else { CpuFeatures::BASELINE };
-    let features = with_extensions(&base_features, extensions);
     for function in llvm::functions(module).filter(|function| !function.is_declaration()) {
+        let features = with_extensions(&base_features(function), extensions);
         set_attributes(function, &features, request, pipeline);
     }
     Ok(Prepared {
-        features,
+        features: base_features(root),
         cpu_features: extensions,
     })
 }
@@ -88,6 +88,11 @@ fn set_attributes(function: Value, features: &str, request: &Request, pipeline: 
     if pipeline.free_frame_pointer {
         function.set_string_attribute("frame-pointer", "none");
     }
+}
+
+/// LLVM's feature string of the function as it is now.
+fn base_features(function: Value) -> String {
+    function.string_attribute("target-features").unwrap_or_default()
 }
 
 /// Whether LLVM's feature string ends up with `name` switched on.

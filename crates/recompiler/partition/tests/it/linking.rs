@@ -175,3 +175,25 @@ fn the_same_source_gives_the_same_bytes() {
         std::fs::read(fixture.path("two.o")).unwrap()
     );
 }
+
+#[test]
+fn aliases_constructors_and_weak_functions_mean_the_function() {
+    let source = r#"
+#include <stdio.h>
+static long state;
+__attribute__((noinline, constructor)) static void first(void) { for (long i = 0; i < 3; i++) state += i; }
+__attribute__((noinline)) long named(long n) { for (long i = 0; i < n; i++) state ^= i * state; return state; }
+extern long other_name(long) __attribute__((alias("named")));
+__attribute__((weak, noinline)) long replaced(long n) { for (long i = 0; i < n; i++) state += i; return state; }
+long (*const table[])(long) = {named, other_name, replaced};
+long all(long n) { return table[n % 3](n) + other_name(n) + replaced(n); }
+int main(void) { printf("%ld %d\n", all(1) + all(2) + all(5), table[0] == table[1]); }
+"#;
+    let other = "long replaced(long n) { return n * 1000; }";
+    let fixture = Fixture::new(&[("source.c", source), ("other.c", other)]);
+    for files in ["source.c", "source.c other.c"] {
+        fixture.run(&format!("clang-22 -O2 {files} -o plain"));
+        fixture.compile("first named replaced all", &format!("-O2 {files} -o program"));
+        assert_eq!(fixture.execute("program"), fixture.execute("plain"), "{files}");
+    }
+}

@@ -88,3 +88,58 @@ int main(void) { return 0; }
     let image = run_worker(&program.request("wide", Scenario::Cpu)).0.unwrap();
     assert_eq!(Image::read(&image).unwrap().cpu_features, CpuFeatures::BASELINE);
 }
+
+/// A function for a newer CPU behind a check, next to one for every CPU, as programs do it themselves.
+const TARGETS: &str = r#"
+#include "loader.h"
+#include <immintrin.h>
+#include <math.h>
+__attribute__((target("avx2,fma"))) static double fused(const double *a, long n) {
+  __m256d s = _mm256_setzero_pd();
+  for (long i = 0; i + 4 <= n; i += 4) s = _mm256_fmadd_pd(_mm256_loadu_pd(a + i), _mm256_set1_pd(1.1), s);
+  double out[4];
+  _mm256_storeu_pd(out, s);
+  return out[0] + out[1] * 0.3 + out[2] + out[3];
+}
+__attribute__((noinline)) double chosen(const double *a, long n, int newer) {
+  double total = 0;
+  for (long i = 0; i < n; i++) total = total * 0.9 + a[i];
+  return total + (newer ? fused(a, n) : 0) + sin(total) + pow(total, 0.3);
+}
+int main(int count, char **arguments) {
+  for (int i = 1; i < count; i++) load_variant(arguments[i]);
+  static double a[103];
+  for (int i = 0; i < 103; i++) a[i] = i * 0.7 + 1.0 / (i + 1);
+  int newer = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  printf("%a %a\n", chosen(a, 103, newer), chosen(a, 100, 0));
+}
+"#;
+
+#[test]
+fn functions_with_instruction_sets_of_their_own_keep_them() {
+    let program = build(TARGETS, &["chosen", "fused"], &["-lm"]);
+    let base = program.run(&[]);
+    for scenario in [Scenario::Cpu, Scenario::Memory, Scenario::Placebo] {
+        let path = program.write_variant("chosen", &program.image("chosen", scenario));
+        assert_eq!(program.run(&[&path]), base, "{scenario}");
+    }
+}
+
+#[test]
+fn strict_floating_point_keeps_the_instruction_set() {
+    let source = r"
+__attribute__((noinline)) double strict(const double *a, long n) {
+  double s = 0;
+  for (long i = 0; i < n; i++) s = s * a[i] + a[n - 1 - i];
+  return s;
+}
+int main(void) { return 0; }
+";
+    let program = build(
+        source,
+        &["strict"],
+        &["-frounding-math", "-ffp-exception-behavior=strict"],
+    );
+    let image = run_worker(&program.request("strict", Scenario::Cpu)).0.unwrap();
+    assert_eq!(Image::read(&image).unwrap().cpu_features, CpuFeatures::BASELINE);
+}
