@@ -254,15 +254,22 @@ fn stays_at(stage: &Stage, tenant: usize, cores: f64) -> Result<bool> {
     Ok(true)
 }
 
-/// The child of `pid` that was started as its guardian.
+/// The child of `pid` that was started as its guardian, by whichever of its threads.
 fn guardian_of(pid: u32) -> Result<Pid> {
-    let children = format!("/proc/{pid}/task/{pid}/children");
-    let text = std::fs::read_to_string(&children).with_context(|| format!("cannot read {children}"))?;
-    for child in text.split_whitespace() {
-        let command = std::fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
-        if command.split(|byte| *byte == 0).any(|word| word == b"guardian") {
-            return Pid::from_raw(child.parse()?).context("the guardian has no id");
+    let threads = format!("/proc/{pid}/task");
+    for thread in std::fs::read_dir(&threads)
+        .with_context(|| format!("cannot read {threads}"))?
+        .flatten()
+    {
+        let children = std::fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+        if let Some(guardian) = children.split_whitespace().find(|child| is_guardian(child)) {
+            return Pid::from_raw(guardian.parse()?).context("the guardian has no id");
         }
     }
-    bail!("the daemon has no guardian among its children {text}")
+    bail!("the daemon has no guardian among its children")
+}
+
+fn is_guardian(pid: &str) -> bool {
+    let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    command.split(|byte| *byte == 0).any(|word| word == b"guardian")
 }
