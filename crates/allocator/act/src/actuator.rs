@@ -282,24 +282,28 @@ impl Actuator {
         for action in actions {
             match action {
                 Action::GiveBack(key) => self.give_back(now, &key, events)?,
-                Action::Hold(lease) => {
-                    let (knob, is_rise) = (lease.asked.knob(), lease.app == lease.cause.beneficiary);
-                    let outcome = self.hold(&lease, is_rise && failed.contains(&knob))?;
-                    if outcome.as_ref().is_some_and(Result::is_err) {
-                        self.refused.insert(lease.id);
-                        if !is_rise {
-                            failed.insert(knob);
-                        }
-                    }
-                    let found = self
-                        .holds
-                        .get(&(lease.app.clone(), lease.asked.knob()))
-                        .map(|hold| hold.found);
-                    events.extend(outcome.map(|outcome| written(&lease, found, outcome, now, false)));
-                }
+                Action::Hold(lease) => events.extend(self.hold_or_say(now, &lease, &mut failed)?),
             }
         }
         Ok(())
+    }
+
+    /// Takes or moves the knob of `lease`, and remembers what failed.
+    fn hold_or_say(
+        &mut self,
+        now: BootTime,
+        lease: &Lease,
+        failed: &mut BTreeSet<Knob>,
+    ) -> Result<Option<Event>, ActError> {
+        let knob = lease.asked.knob();
+        let is_rise = lease.app == lease.cause.beneficiary;
+        let outcome = self.hold(lease, is_rise && failed.contains(&knob))?;
+        if outcome.as_ref().is_some_and(Result::is_err) {
+            self.refused.insert(lease.id);
+            failed.extend((!is_rise).then_some(knob));
+        }
+        let found = self.holds.get(&(lease.app.clone(), knob)).map(|hold| hold.found);
+        Ok(outcome.map(|outcome| written(lease, found, outcome, now, false)))
     }
 
     /// Takes or moves the knob of `lease`; `None` where only its end moved.
