@@ -234,6 +234,11 @@ impl Store {
         Ok(self.tick)
     }
 
+    /// Counts ticks that ran but could not be handed over to be recorded, so that a replay sees the gap.
+    pub fn skip_ticks(&mut self, lost: u64) {
+        self.tick += lost;
+    }
+
     /// Appends what came out of the tick that was appended last: the plan as `plan` (the bytes that a
     /// replay will compare), decisions, outcomes and the map.
     pub fn append_output(&mut self, now: Moment, output: &Output, plan: &[u8]) -> Result<()> {
