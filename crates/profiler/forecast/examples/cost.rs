@@ -1,4 +1,6 @@
-//! What the forecast costs: CPU time of a sample and of a map, and the size of the state, by number of apps.
+//! What the forecast costs: time of a sample and of a map, the share of one core that both take (samples every
+//! second, maps every ten), and the size of the state, by number of apps. The share is CPU time, from
+//! `/proc/self/stat`; it includes making up the samples.
 //!
 //! `cargo run --release -p tidegate-forecast --example cost`
 
@@ -59,6 +61,19 @@ fn sample(second: u64, apps: &Apps) -> Sample {
     sample
 }
 
+/// CPU seconds that this process has used.
+fn cpu_s() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    let ticks: f64 = after_name
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|word| word.parse::<f64>().ok())
+        .sum();
+    ticks / 100.0
+}
+
 fn main() {
     println!("apps  units  observe ms  map ms  share of a core  state MiB");
     for count in [10, 1000] {
@@ -68,8 +83,12 @@ fn main() {
         let (mut observe_s, mut map_s) = (0.0, 0.0);
         let seconds = 4200_u64;
         let measured_from = 3800;
+        let mut cpu_from_s = 0.0;
         for second in 0..seconds {
             let sample = sample(second, &apps);
+            if second == measured_from {
+                cpu_from_s = cpu_s();
+            }
             let before = Instant::now();
             forecaster.observe(&sample, &apps, &[]);
             let observed = Instant::now();
@@ -85,7 +104,7 @@ fn main() {
         }
         let measured = (seconds - measured_from) as f64;
         let (sample_ms, ten_ms) = (observe_s / measured * 1e3, map_s / measured * 1e4);
-        let share = (observe_s + map_s) / measured;
+        let share = (cpu_s() - cpu_from_s) / measured;
         let bytes = postcard::to_stdvec(&forecaster).map_or(0, |bytes| bytes.len());
         println!(
             "{count:4}  {units:5}  {sample_ms:10.3}  {ten_ms:6.2}  {:14.2} %  {:9.1}",

@@ -20,7 +20,7 @@ use tidegate_types::{
 
 /// Samples further apart than this leave a gap between them.
 const GAP_S: f64 = 5.0;
-/// Units that are remembered, those of apps that are gone included; with some 10 KiB each this bounds memory.
+/// Units that are remembered, those of apps that are gone included; see [`crate::UNIT_STATE_BYTES_MAX`] for each.
 pub const UNITS_MAX: usize = 16_384;
 /// Apps whose demand is remembered.
 pub const APPS_MAX: usize = 16_384;

@@ -34,3 +34,4 @@ pub use forecaster::{APPS_MAX, Forecaster, UNITS_MAX};
 pub use model::{EventModel, Logistic, Model, WINDOWS};
 pub use report::UnitScore;
 pub use score::{RELIABILITY_BINS, Reliability, ReliabilityBin, WindowScore};
+pub use unit::UNIT_STATE_BYTES_MAX;

@@ -21,7 +21,11 @@ pub(crate) struct Peak {
     pub(crate) censored: bool,
 }
 
-/// The state of one unit; some 10 KiB with its open predictions.
+/// Bound on the state of one unit: histories of some 6 KiB, and open predictions, of which a busy unit has up to
+/// one every ten seconds of the longest window and as many again for its events, of some 90 bytes each.
+pub const UNIT_STATE_BYTES_MAX: usize = 96 * 1024;
+
+/// The state of one unit.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct UnitState {
     pub(crate) labeller: Labeller,

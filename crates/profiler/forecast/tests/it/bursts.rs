@@ -214,3 +214,59 @@ fn windows_are_nested_and_outcomes_are_scored_as_untreated() {
     );
     assert!(sim.outcomes.iter().any(|outcome| outcome.onset_error_s.is_some()));
 }
+
+/// Bursts that look like a beat for a while and then break off: the unit is demoted, says so, names no onset, and is
+/// promoted again once the beat stays.
+#[test]
+fn a_unit_without_skill_is_demoted_and_earns_its_way_back() {
+    let mut random = Seeded(31);
+    let mut bursts = Vec::new();
+    let mut at_s = 50.0;
+    while at_s < 12_000.0 {
+        for _ in 0..3 {
+            bursts.push(Burst {
+                at_s,
+                lasts_s: 5.0,
+                cores: 0.9,
+            });
+            at_s += 80.0;
+        }
+        at_s += random.between(30.0, 500.0);
+    }
+    let steady_from_s = at_s;
+    while at_s < steady_from_s + 6000.0 {
+        bursts.push(Burst {
+            at_s,
+            lasts_s: 5.0,
+            cores: 0.9,
+        });
+        at_s += 80.0;
+    }
+    let mut sim = Sim::new(31);
+    sim.add("web", 0.6, 0.1, bursts);
+    let (mut demoted_s, mut promoted_s) = (None, None);
+    while (sim.second as f64) < at_s {
+        sim.tick();
+        let Some(entry) = sim.entry("web").cloned() else {
+            continue;
+        };
+        let now_s = sim.second as f64;
+        if entry.demoted {
+            demoted_s.get_or_insert(now_s);
+            assert_eq!(entry.source, Source::Reactive);
+            assert!(
+                entry.onset.is_none() || entry.ongoing_since.is_some(),
+                "{entry:?}"
+            );
+        } else if demoted_s.is_some() && now_s > steady_from_s {
+            promoted_s.get_or_insert(now_s);
+        }
+    }
+    let notices = sim.forecaster.take_notices();
+    println!(
+        "demoted at {demoted_s:?} s, steady from {steady_from_s:.0} s, promoted at {promoted_s:?} s: {notices:?}"
+    );
+    assert!(demoted_s.is_some_and(|at_s| at_s < steady_from_s));
+    assert!(promoted_s.is_some_and(|at_s| at_s < steady_from_s + 3000.0));
+    assert!(notices.len() >= 2 && notices[0].text.contains("limit:web/cpu"));
+}

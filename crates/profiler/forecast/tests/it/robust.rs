@@ -2,7 +2,7 @@
 
 use crate::sim::{Beat, START_UTC_MS, Seeded, Sim, managed};
 use proptest::prelude::*;
-use tidegate_forecast::{ForecastConfig, Forecaster};
+use tidegate_forecast::{ForecastConfig, Forecaster, UNIT_STATE_BYTES_MAX};
 use tidegate_types::{AppName, Apps, BootTime, Class, Entity, Field, Moment, Row, Sample, Treatment};
 
 fn busy_sim(seed: u64, seconds: u64) -> Sim {
@@ -47,6 +47,23 @@ fn equal_inputs_give_equal_bytes_and_a_checkpoint_goes_on_the_same() {
         assert_eq!(left, right);
     }
     assert!(bytes(&one.forecaster) == bytes(&again));
+}
+
+#[test]
+fn the_state_of_a_unit_is_bounded() {
+    let mut sim = busy_sim(6, 10);
+    let mut largest = 0;
+    for seconds in [1000, 4000, 7000] {
+        while sim.second < seconds {
+            let events = sim.tick();
+            if sim.second.is_multiple_of(5) && events.is_empty() {
+                sim.map = sim.forecaster.map(sim.now(), &sim.managed);
+            }
+        }
+        largest = bytes(&sim.forecaster).len();
+    }
+    println!("state of two units, one of them busy, after two hours: {largest} bytes");
+    assert!(largest < 2 * UNIT_STATE_BYTES_MAX);
 }
 
 #[test]
