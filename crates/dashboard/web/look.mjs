@@ -62,26 +62,10 @@ async function app(page) {
   await page.locator("dialog").getByRole("button", { name: /^Why/ }).first().click();
   await page.locator("dialog").nth(1).locator("dd").first().waitFor();
   await page.keyboard.press("Escape");
+  await page.locator("dialog").nth(1).waitFor({ state: "detached" });
   await page.keyboard.press("Escape");
-  await page.locator("dialog").waitFor({ state: "detached" });
+  await page.locator("dialog").first().waitFor({ state: "detached" });
   return words;
-}
-
-/** A daemon that answers with the same snapshot for a quarter of a minute, by a clock that is moved by hand. */
-async function frozen(page, address) {
-  await page.clock.install();
-  let kept;
-  await page.route("**/api/v1/view", async (route) => {
-    kept ??= await (await route.fetch()).json();
-    await route.fulfill({ json: kept });
-  });
-  await page.goto(address);
-  await page.locator("main").waitFor();
-  for (let second = 0; second < 16; second += 2) await page.clock.runFor(2_000);
-  await page.getByText("its loop has not turned").waitFor();
-  const word = await text(page, ".health");
-  await page.unroute("**/api/v1/view");
-  return word;
 }
 
 async function sortByName(page) {
@@ -94,22 +78,36 @@ async function sortByName(page) {
   return { names, found };
 }
 
+const viewNow = async (page, address) => (await page.request.get(`${address}api/v1/view`)).json();
+/** From now on `view` is the answer. A page that leaves while its request is answered is no error of anybody. */
+const answerWith = (page, view) =>
+  page.route("**/api/v1/view", (route) => route.fulfill({ json: view }).catch(() => {}));
+
 /** The page of a daemon that has seen nothing yet: which sections say so. */
 async function emptied(page, address) {
-  await page.route("**/api/v1/view", async (route) => {
-    const answer = await route.fetch();
-    const view = await answer.json();
-    const lists = Object.keys(view).filter((name) => Array.isArray(view[name]));
-    for (const name of lists) view[name] = [];
-    const plan = { ...view.plan, leases: [], advice: [], shifts: [], recompiles: [] };
-    const map = { ...view.map, rows: [] };
-    await route.fulfill({ json: { ...view, map, plan, apps_total: 0, now: { sparks: view.now.sparks } } });
-  });
+  const view = await viewNow(page, address);
+  for (const name of Object.keys(view)) if (Array.isArray(view[name])) view[name] = [];
+  const plan = { ...view.plan, leases: [], advice: [], shifts: [], recompiles: [] };
+  const map = { ...view.map, rows: [] };
+  await answerWith(page, { ...view, map, plan, apps_total: 0, now: { sparks: view.now.sparks } });
   await page.goto(address);
   await page.locator("main .empty").nth(5).waitFor();
   const words = await page.locator("main .empty").allInnerTexts();
-  await page.unroute("**/api/v1/view");
+  await page.unrouteAll({ behavior: "ignoreErrors" });
   return words;
+}
+
+/** A daemon that answers with the same snapshot for a quarter of a minute, by a clock that is moved by hand. */
+async function frozen(page, address) {
+  await page.clock.install();
+  await answerWith(page, await viewNow(page, address));
+  await page.goto(address);
+  await page.locator("main").waitFor();
+  for (let second = 0; second < 16; second += 2) await page.clock.runFor(2_000);
+  await page.getByText("its loop has not turned").waitFor();
+  const word = await text(page, ".health");
+  await page.unrouteAll({ behavior: "ignoreErrors" });
+  return word;
 }
 
 async function look(browser, { width, height, colorScheme }) {
@@ -152,10 +150,11 @@ async function look(browser, { width, height, colorScheme }) {
   seen.errors = [...errors];
   seen.empty = await emptied(page, address);
   seen.frozen = await frozen(page, address);
-  await page.route("**/api/**", (route) => route.abort());
+  await page.route("**/api/**", (route) => route.abort().catch(() => {}));
   await page.clock.runFor(3_000);
   await page.getByText("does not answer").waitFor();
   seen.trouble = await text(page, ".trouble");
+  await page.unrouteAll({ behavior: "ignoreErrors" });
   await context.close();
   return seen;
 }
