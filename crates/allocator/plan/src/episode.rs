@@ -19,6 +19,10 @@ const FITS_SHARE: f64 = 0.85;
 const BINDS_SHARE: f64 = 0.95;
 /// When the end is due, usage below this share of its peak in the episode means that it ended.
 const FALLEN_SHARE: f64 = 0.7;
+/// Waiting that is seen sooner after a raise may still be from before it, in seconds: two enforcement periods and a poll.
+const TAKEN_UP_S: f64 = 0.3;
+/// Time before a foreseen end in which a sign of contention moves it, in seconds: two samples and a late tick.
+const NEARLY_OVER_S: f64 = 3.0;
 /// Shorter samples say too little.
 const SHORTEST_SAMPLE_S: f64 = 0.3;
 
@@ -157,6 +161,10 @@ impl Episode {
             self.reason = format!("{reason}; foreseen for later: {}", self.reason);
         }
         self.onset_seen.get_or_insert(now);
+        if now.seconds_since(self.start) > TAKEN_UP_S {
+            // It waits under what it was given: the expected peak was too low, and the ceiling is what is left.
+            self.peak_cores = None;
+        }
         self.extend(now);
     }
 
@@ -193,9 +201,14 @@ impl Episode {
         false
     }
 
-    /// What still goes on is held a while longer.
+    /// What still goes on when its time is nearly over is held a while longer. A foreseen end is trusted until shortly
+    /// before it; signs of what was only observed may come seldom.
     fn extend(&mut self, now: BootTime) {
-        if self.end.seconds_since(now) < HOLD_S / 2.0 {
+        let nearly_s = match self.trigger {
+            Trigger::Predicted => NEARLY_OVER_S,
+            _ => HOLD_S / 2.0,
+        };
+        if self.end.seconds_since(now) < nearly_s {
             self.end = now.plus_seconds(HOLD_S);
         }
     }

@@ -198,3 +198,35 @@ fn batch_work_steps_back_from_cpus_by_weight() {
             .any(|advice| advice.text.contains("static weights are right here"))
     );
 }
+
+#[test]
+fn who_waits_under_what_it_was_given_gets_its_ceiling() {
+    let mut world = World::new(SHARED);
+    world.sample(99.0, &[], &[]);
+    world.foresee(99.0, vec![onset(limit_of("web"), 0.9, 102.0, 0.5)]);
+    assert_eq!(world.plan(99.0).leases[0].asked.limit_cores(), Some(0.825));
+    world.event(
+        101.5,
+        &Event::Waiting {
+            unit: limit_of("web"),
+            share: 0.4,
+        },
+    );
+    assert_eq!(
+        world.plan(101.5).leases[0].asked.limit_cores(),
+        Some(0.825),
+        "this may be from before"
+    );
+    world.event(
+        102.5,
+        &Event::Waiting {
+            unit: limit_of("web"),
+            share: 0.4,
+        },
+    );
+    let plan = world.plan(102.5);
+    assert_eq!(
+        shown(&plan),
+        ["web 1.300 from 102.5 to 108.5", "work 0.100 from 102.5 to 108.5"]
+    );
+}

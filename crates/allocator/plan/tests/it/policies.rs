@@ -264,3 +264,20 @@ fn what_a_policy_cannot_do_is_said() {
         ]
     );
 }
+
+#[test]
+fn the_policy_of_the_readme_is_one() {
+    let readme = include_str!("../../README.md");
+    let (_, rest) = readme.split_once("```toml\n").expect("an example");
+    let (example, _) = rest.split_once("```").expect("its end");
+    let policy = parse(example, "README.md").unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(
+        (policy.apps.len(), policy.pools.len(), policy.events.len()),
+        (2, 1, 1)
+    );
+    assert_eq!(
+        policy.strategy,
+        tidegate_plan::policy::Strategy::default(),
+        "the example shows the defaults"
+    );
+}
