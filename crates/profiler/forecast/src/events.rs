@@ -84,6 +84,7 @@ pub(crate) struct Open {
     below_s: f64,
     unknown_s: f64,
     first: Point,
+    last: Point,
     before: Option<Point>,
     after: Option<Point>,
 }
@@ -196,6 +197,7 @@ impl Labeller {
             open.begin_s += delta_s;
             open.last_s += delta_s;
             open.first.end_s += delta_s;
+            open.last.end_s += delta_s;
         }
         self.previous = None;
     }
@@ -270,6 +272,7 @@ impl Open {
             below_s: 0.0,
             unknown_s: 0.0,
             first: point,
+            last: point,
             before,
             after: None,
         }
@@ -277,6 +280,7 @@ impl Open {
 
     fn take(&mut self, reading: &Reading, point: Point) {
         self.last_s = point.end_s;
+        self.last = point;
         self.above_s += point.interval_s;
         self.below_s = 0.0;
         self.unknown_s = 0.0;
@@ -342,7 +346,8 @@ fn begin_of(open: &Open, now: Point, base_load: Option<f64>) -> f64 {
     first.end_s - risen * first.interval_s
 }
 
-/// The last moment of the event: into the first quiet second as far as the load had not yet fallen.
+/// The last moment of the event: as far into its last second, or into the first quiet one, as the load had not yet
+/// fallen.
 fn end_of(open: &Open, base_load: Option<f64>) -> f64 {
     let (Some(after), Some(base)) = (open.after, base_load) else {
         return open.last_s;
@@ -350,12 +355,15 @@ fn end_of(open: &Open, base_load: Option<f64>) -> f64 {
     if !(after.load.is_finite() && rises(base, open.peak_load)) {
         return open.last_s;
     }
-    let share = part(after.load, base, open.peak_load);
-    if share > PART_MIN {
-        open.last_s + share * after.interval_s
-    } else {
-        open.last_s
+    let after_share = part(after.load, base, open.peak_load);
+    if after_share > PART_MIN {
+        return open.last_s + after_share * after.interval_s;
     }
+    let last_share = part(open.last.load, base, open.peak_load);
+    if last_share < 1.0 - PART_MIN && open.last.end_s > open.first.end_s {
+        return open.last_s - (1.0 - last_share) * open.last.interval_s;
+    }
+    open.last_s
 }
 
 #[cfg(test)]
@@ -404,10 +412,10 @@ mod tests {
             &[QUIET, QUIET, (Some(2.0), 0.35), FULL, FULL, QUIET, QUIET, QUIET],
             &[(2.5, 5.0)],
         );
-        check(
-            &[QUIET, QUIET, FULL, FULL, FULL, (Some(0.2), 0.35), QUIET, QUIET],
-            &[(2.0, 5.5)],
-        );
+        for level in [0.2, 3.0] {
+            let series = [QUIET, QUIET, FULL, FULL, FULL, (Some(level), 0.35), QUIET, QUIET];
+            check(&series, &[(2.0, 5.5)]);
+        }
     }
 
     #[test]

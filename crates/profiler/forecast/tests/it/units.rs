@@ -220,3 +220,33 @@ fn an_announced_event_is_on_the_map_with_its_name() {
     assert!(entry.probability(60) < Some(0.1) && entry.probability(300) > Some(0.9));
     assert_eq!(map.entry(&Unit::Cpu), None, "no signal, no entry");
 }
+
+#[test]
+fn a_limit_without_a_throttling_counter_is_not_listed() {
+    let one = apps(&[("web", Class::Standard, None)]);
+    let rows = [app_row("web", &[(Field::CpuUsage, 0.5), (Field::CpuLimit, 0.5)])];
+    let (events, mut forecaster) = show(&one, &rows);
+    assert!(events.is_empty());
+    assert!(
+        forecaster.map(moment(10), &one).entries.is_empty(),
+        "what cannot be seen is not foretold"
+    );
+}
+
+/// Apps whose waiting counts hide behind a batch app where only the host's waiting is known: then nothing is said.
+#[test]
+fn waiting_that_may_be_the_batchs_alone_is_unknown() {
+    let both = apps(&[("web", Class::Standard, None), ("crunch", Class::Batch, None)]);
+    let rows = [
+        app_row("web", &[(Field::CpuUsage, 0.2)]),
+        app_row("crunch", &[(Field::CpuUsage, 1.5)]),
+        row(Entity::Host, &[(Field::HostCpuWaiting, 0.9)]),
+    ];
+    check(&both, &rows, &[]);
+    let (_, mut forecaster) = show(&both, &rows);
+    let map = forecaster.map(moment(10), &both);
+    assert!(
+        map.entry(&Unit::Cpu)
+            .is_some_and(|entry| entry.ongoing_since.is_none())
+    );
+}
