@@ -1,6 +1,6 @@
 //! The peers' rules over one record, scored alike.
 //!
-//! The scores are those of Bashir et al., "Take it to the limit" (EuroSys 2021): the oracle is the highest use
+//! The scores are those of Bashir et al., "Take it to the limit" (`EuroSys` 2021): the oracle is the highest use
 //! that the apps present at a moment come to together within the horizon; a prediction below it is a violation;
 //! its severity is the missing share; savings are what is not held, of what the apps may use. A rule that gives
 //! each app its own predicts their sum; where it says nothing of an app, the app's limit counts.

@@ -1,6 +1,6 @@
 //! Autopilot's moving-window recommender: statistics of weighted windows, a margin, the maximum of an hour.
 //!
-//! Source: Rzadca et al., "Autopilot: workload autoscaling at Google" (EuroSys 2020, doi
+//! Source: Rzadca et al., "Autopilot: workload autoscaling at Google" (`EuroSys` 2020, doi
 //! 10.1145/3342195.3387524). Serving apps get the load-adjusted 95th percentile of CPU, batch the average;
 //! memory is the load-adjusted 98th percentile of window peaks (the rule for apps that survive an out-of-memory
 //! kill). Left out: the recommender that chooses among models, whose weights are not published.

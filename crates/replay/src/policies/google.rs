@@ -1,6 +1,6 @@
 //! Peak predictors of a machine: the sum of limits, N-sigma, the sum of percentiles, and the largest of several.
 //!
-//! Source: Bashir et al., "Take it to the limit" (EuroSys 2021), and the simulator `cluster-resource-forecast`.
+//! Source: Bashir et al., "Take it to the limit" (`EuroSys` 2021), and the simulator `cluster-resource-forecast`.
 //! A sample is five minutes (the P90 of its seconds), the history two hours. An app without a limit counts with
 //! the host's capacity, and limits together with no more than that.
 
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn mean_and_deviations_of_the_share_of_the_limit() {
         // Half of the samples 0.5 of 2 cores, half 1: shares 0.25 and 0.5, mean 0.375, deviation 0.125.
-        let alternating = |slot: u64| if slot % 2 == 0 { 0.5 } else { 1.0 };
+        let alternating = |slot: u64| if slot.is_multiple_of(2) { 0.5 } else { 1.0 };
         let peak = run(&mut NSigma::new(2.0), 24, alternating).host_cpu_cores;
         close(peak.expect("two hours"), (0.375 + 2.0 * 0.125) * 2.0);
         let capped = run(&mut NSigma::new(9.0), 24, alternating).host_cpu_cores;
@@ -232,7 +232,11 @@ mod tests {
     #[test]
     fn the_largest_counts_and_limits_are_no_more_than_the_host() {
         let mut rule = MaxOf::new(vec![Box::new(NSigma::new(0.0)), Box::new(RcLike::new(1.0))]);
-        let decision = run(&mut rule, 24, |slot| if slot % 2 == 0 { 0.5 } else { 1.0 });
+        let decision = run(
+            &mut rule,
+            24,
+            |slot| if slot.is_multiple_of(2) { 0.5 } else { 1.0 },
+        );
         close(decision.host_cpu_cores.expect("two hours"), 1.0);
         let host = seen(0, vec![app("a", 0.1, 3.0), app("b", 0.1, f64::INFINITY)]);
         close(LimitSum.step(&host).host_cpu_cores.expect("always"), 4.0);

@@ -1,4 +1,4 @@
-//! OpenNebula's near forecast: ridge autoregression on the last hour, five minutes ahead.
+//! `OpenNebula`'s near forecast: ridge autoregression on the last hour, five minutes ahead.
 //!
 //! Source: `pyoneai/ml/sklearn_prediction_model.py` and its probe. A point is the mean of two minutes, the
 //! look-back 30 points, the target the point that lies five minutes after the lag window (rounded up to points).

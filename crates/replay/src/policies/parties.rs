@@ -281,25 +281,25 @@ mod tests {
         values.iter().map(slack).collect()
     }
 
-    fn up(name: &str, resource: u8, from: &str) -> Option<PartiesMove> {
-        Some(PartiesMove::Up {
+    fn up(name: &str, resource: u8, from: &str) -> PartiesMove {
+        PartiesMove::Up {
             app: AppName::new(name),
             resource,
             from: Some(AppName::new(from)),
-        })
+        }
     }
 
     #[test]
     fn the_worst_gets_from_the_best_and_another_resource_when_it_does_not_help() {
         let mut law = Parties::default();
         let bad = slacks(&[("a", -0.5), ("b", 0.1), ("c", 0.6)]);
-        assert_eq!(law.interval(&bad), up("a", 0, "c"));
+        assert_eq!(law.interval(&bad), Some(up("a", 0, "c")));
         for _ in 0..4 {
             assert_eq!(law.interval(&bad), None, "it watches");
         }
         assert_eq!(
             law.interval(&bad),
-            up("a", 2, "c"),
+            Some(up("a", 2, "c")),
             "not better: the next resource"
         );
         let better = slacks(&[("a", -0.1), ("b", 0.1), ("c", 0.6)]);
@@ -308,7 +308,7 @@ mod tests {
         }
         assert_eq!(
             law.interval(&better),
-            up("a", 2, "c"),
+            Some(up("a", 2, "c")),
             "better: the same resource again"
         );
     }
