@@ -190,6 +190,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     raise_descriptor_limit();
     let config = CollectorConfig {
         interval: Duration::from_mins(10),
+        bpf: false,
         ..CollectorConfig::default()
     };
     let probe = Collector::new(config.clone())?;
@@ -202,12 +203,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     drop(probe);
     bed.run(running)?;
-    let mut collector = Collector::new(config)?;
+    let mut collector = Collector::new(config.clone())?;
     let holds = cost(&mut collector, rounds) & steady(&mut collector, rounds);
     churn(&mut collector, &bed)?;
     fast(&collector);
     #[cfg(feature = "bpf")]
     by_bpf::report_all(&collector, rounds);
+    #[cfg(feature = "bpf")]
+    by_bpf::look(config, collector)?;
     drop(bed);
     if !holds {
         std::process::exit(1);
@@ -293,8 +296,9 @@ mod by_bpf {
     use std::io::{Read, Write};
     use std::os::unix::fs::MetadataExt;
     use std::path::Path;
-    use tidegate_telemetry::{Collector, CoresByBpf, GroupsByBpf, parse};
-    use tidegate_types::Hierarchy;
+    use std::time::Duration;
+    use tidegate_telemetry::{Collector, CollectorConfig, CoresByBpf, GroupsByBpf, TelemetryError, parse};
+    use tidegate_types::{Hierarchy, Sample};
 
     /// Round trips between two threads in one reading of the cost of a context switch.
     const ROUND_TRIPS: usize = 5000;
@@ -311,6 +315,28 @@ mod by_bpf {
         if let Err(reason) = switches() {
             eprintln!("SKIP telemetry_bench BPF cores: {reason}");
         }
+    }
+
+    /// What a look costs where BPF tells which groups are quiet.
+    pub(crate) fn look(config: CollectorConfig, files_only: Collector) -> Result<(), TelemetryError> {
+        const LOOKS: usize = 12;
+        let mut plain = files_only;
+        let mut sparing = Collector::new(CollectorConfig { bpf: true, ..config })?;
+        let (mut sample, mut other) = (Sample::default(), Sample::default());
+        let (mut plain_us, mut sparing_us) = (Vec::new(), Vec::new());
+        for round in 0..LOOKS {
+            std::thread::sleep(Duration::from_secs(1));
+            let plain_cost = timed(|| plain.collect(&mut sample));
+            let sparing_cost = timed(|| sparing.collect(&mut other));
+            // A group is quiet after some seconds without anything, so the first looks do not count.
+            if round >= LOOKS / 2 {
+                plain_us.push(plain_cost);
+                sparing_us.push(sparing_cost);
+            }
+        }
+        report("look_cpu_of_files_beside", median(&mut plain_us).0, "us", None);
+        report("look_cpu_with_bpf", median(&mut sparing_us).0, "us", None);
+        Ok(())
     }
 
     fn usage_ns(folder: &Path) -> Option<u64> {

@@ -171,11 +171,9 @@ impl Collector {
         let descriptors = DescriptorBudget::new(descriptor_limit(config.descriptor_share));
         let mut buffer = Buffer::default();
         let side = HostSide::open(&config, &layout, &proc_folder, &descriptors, &mut buffer)?;
-        let process_events = if config.process_events {
+        let process_events = if_asked(config.process_events, || {
             ProcessEvents::subscribe().map_err(|errno| errno.to_string())
-        } else {
-            Err("not asked for".to_owned())
-        };
+        });
         let host_kind = HostKind {
             systemd: text(&config.proc_root.join("1/comm")).is_some_and(|name| name == "systemd"),
             own_prefixes: config.own_prefixes.clone(),
@@ -568,6 +566,12 @@ impl HostSide {
                 line: 1,
             });
         }
+        let core_waiting = if host.tells_core_waiting() {
+            Err("/proc/schedstat tells it".to_owned())
+        } else {
+            if_asked(config.bpf, CoreWaiting::open)
+        };
+        let v2_root = layout.root(Hierarchy::V2).ok_or_else(|| "no v2 tree".to_owned());
         Ok(Self {
             sys,
             disks: DiskReader::new(diskstats, &devices),
@@ -575,21 +579,9 @@ impl HostSide {
             host,
             own: OwnReader::open(),
             own_network: network_of(proc_folder, "self"),
-            sockets: if config.sockets {
-                Sockets::open()
-            } else {
-                Err("not asked for".to_owned())
-            },
-            quiet: match layout.root(Hierarchy::V2) {
-                Some(root) if config.bpf => QuietGroups::open(root),
-                Some(_) => Err("not asked for".to_owned()),
-                None => Err("no v2 tree".to_owned()),
-            },
-            core_waiting: if config.bpf {
-                CoreWaiting::open()
-            } else {
-                Err("not asked for".to_owned())
-            },
+            sockets: if_asked(config.sockets, Sockets::open),
+            quiet: v2_root.and_then(|root| if_asked(config.bpf, || QuietGroups::open(root))),
+            core_waiting,
         })
     }
 
@@ -613,6 +605,15 @@ impl HostSide {
         if let Ok(sockets) = &mut self.sockets {
             sockets.forget();
         }
+    }
+}
+
+/// Opens something optional, or says that nobody asked for it.
+fn if_asked<T>(asked: bool, open: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    if asked {
+        open()
+    } else {
+        Err("not asked for".to_owned())
     }
 }
 

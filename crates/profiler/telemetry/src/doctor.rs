@@ -298,10 +298,10 @@ impl Collector {
             ),
             signal(
                 "CPUs' waiting (run queue)",
-                self.core_waiting_absent().is_none(),
+                self.host_reader().tells_core_waiting() || self.core_waiting_absent().is_none(),
                 self.core_waiting_absent().unwrap_or("BPF on scheduler events"),
                 "waiting is known per app and host, not per CPU",
-                "build with the `bpf` feature, on a kernel with BTF, as root",
+                "boot a kernel with CONFIG_SCHEDSTATS, or build with the `bpf` feature, on a kernel with BTF, as root",
             ),
             signal(
                 "NUMA",

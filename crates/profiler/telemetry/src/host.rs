@@ -79,11 +79,13 @@ pub(crate) struct HostReader {
     meminfo: Option<KeptFile>,
     loadavg: Option<KeptFile>,
     net: Option<KeptFile>,
+    schedstat: Option<KeptFile>,
     pressure: [Option<KeptFile>; 3],
     /// With the folder of each below /sys.
     node_files: Vec<(String, KeptFile)>,
     all: CpuCounters,
     core_counters: Vec<CpuCounters>,
+    waiting_counters: Vec<Counter>,
     pressure_counters: [PressureCounters; 3],
     nic_counters: Vec<NicCounters>,
     nic_speeds: Vec<f64>,
@@ -152,6 +154,7 @@ impl HostReader {
         let mut open = |name, extent| KeptFile::open(proc_root, "", name, extent, budget, buffer).ok();
         let (stat, meminfo) = (open("stat", Extent::Single), open("meminfo", Extent::Single));
         let (loadavg, net) = (open("loadavg", Extent::Single), open("net/dev", Extent::Paged));
+        let schedstat = open("schedstat", Extent::Paged);
         let pressure =
             ["pressure/cpu", "pressure/memory", "pressure/io"].map(|name| open(name, Extent::Single));
         let nics = physical_nics(sys_root);
@@ -172,10 +175,12 @@ impl HostReader {
             meminfo,
             loadavg,
             net,
+            schedstat,
             pressure,
             node_files,
             all: CpuCounters::default(),
             core_counters: Vec::new(),
+            waiting_counters: Vec::new(),
             pressure_counters: Default::default(),
             nic_counters: vec![NicCounters::default(); nics.len()],
             nic_speeds: nics.iter().map(|nic| nic_speed(sys_root, nic)).collect(),
@@ -215,6 +220,7 @@ impl HostReader {
         let cores = &mut self.cores;
         parse::cpu_times(bytes, |core, _| cores.extend(core));
         self.core_counters = vec![CpuCounters::default(); self.cores.len()];
+        self.waiting_counters = vec![Counter::default(); self.cores.len()];
         self.cores_changed = false;
     }
 
@@ -236,6 +242,7 @@ impl HostReader {
         places: &HostRows,
     ) {
         self.read_cpu(root, buffer, at, rows, places);
+        self.read_core_waiting(root, buffer, at, rows, places);
         self.read_memory(root, buffer, &mut rows[places.host]);
         self.read_pressure(root, buffer, at, &mut rows[places.host]);
         self.read_nodes(sys, buffer, rows, places);
@@ -284,6 +291,31 @@ impl HostReader {
         row.set(Field::HostCpuBusy, self.busy_cores);
         row.set(Field::HostCpuSteal, whole.steal * online);
         row.set(Field::HostCpuCapacity, online - whole.steal * online);
+    }
+
+    fn read_core_waiting(
+        &mut self,
+        root: &OwnedFd,
+        buffer: &mut Buffer,
+        at: BootTime,
+        rows: &mut [Row],
+        places: &HostRows,
+    ) {
+        let Some(Ok(bytes)) = self.schedstat.as_ref().map(|file| file.read(root, "", buffer)) else {
+            return;
+        };
+        let (cores, counters) = (&self.cores, &mut self.waiting_counters);
+        parse::schedstat(bytes, |core, waited_ns| {
+            if let Some(slot) = cores.iter().position(|known| *known == core) {
+                let waiting = counters[slot].rate(Some(waited_ns), at) * 1e-9;
+                rows[places.cores[slot]].set(Field::CoreWaiting, waiting);
+            }
+        });
+    }
+
+    /// Whether files tell how long tasks waited for each CPU.
+    pub(crate) fn tells_core_waiting(&self) -> bool {
+        self.schedstat.is_some()
     }
 
     fn read_memory(&mut self, root: &OwnedFd, buffer: &mut Buffer, row: &mut Row) {
@@ -397,13 +429,20 @@ impl HostReader {
     pub(crate) fn forget(&mut self) {
         self.all = CpuCounters::default();
         self.core_counters.fill(CpuCounters::default());
+        self.waiting_counters.fill(Counter::default());
         self.pressure_counters = Default::default();
         self.nic_counters.fill(NicCounters::default());
     }
 
     /// The kept files, for the bench.
     pub(crate) fn files(&self) -> impl Iterator<Item = &KeptFile> {
-        let single = [&self.stat, &self.meminfo, &self.loadavg, &self.net];
+        let single = [
+            &self.stat,
+            &self.meminfo,
+            &self.loadavg,
+            &self.net,
+            &self.schedstat,
+        ];
         single
             .into_iter()
             .chain(&self.pressure)

@@ -326,6 +326,20 @@ pub fn cpu_times(bytes: &[u8], mut each: impl FnMut(Option<u16>, CpuTimes)) {
     }
 }
 
+/// `/proc/schedstat`: nanoseconds that tasks waited for each CPU.
+pub fn schedstat(bytes: &[u8], mut each: impl FnMut(u16, u64)) {
+    for line in lines(bytes) {
+        let Some(rest) = line.strip_prefix(b"cpu") else {
+            continue;
+        };
+        let core = number(rest).and_then(|core| u16::try_from(core).ok());
+        let waited = words(rest).nth(8).and_then(number);
+        if let (Some(core), Some(waited)) = (core, waited) {
+            each(core, waited);
+        }
+    }
+}
+
 /// The fields of `/proc/PID/stat` that are used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProcessStat<'bytes> {
@@ -476,6 +490,12 @@ mod tests {
             |core, times| cores.push((core, times.busy, times.steal)),
         );
         assert_eq!(cores, [(None, 14, 3), (Some(0), 6, 3)]);
+        let mut waited = Vec::new();
+        schedstat(
+            b"version 15\ntimestamp 4295\ncpu0 0 0 0 0 0 0 71 5000 9\ndomain0 03 1 2\ncpu12 0 0 0 0 0 0 71 6000 9\n",
+            |core, nanoseconds| waited.push((core, nanoseconds)),
+        );
+        assert_eq!(waited, [(0, 5000), (12, 6000)]);
         let mut disks = Vec::new();
         diskstats(
             b" 254       0 vda 37211 8462 6415594 25405 29762 16226 4881104 8385 0 10292 34631 8486 67\n",
@@ -536,6 +556,7 @@ mod tests {
             diskstats(&bytes, |_, _| {});
             net_dev(&bytes, |_, _| {});
             cpu_times(&bytes, |_, _| {});
+            schedstat(&bytes, |_, _| {});
             process_cgroups(&bytes, |_, _| {});
         }
 

@@ -24,7 +24,7 @@ fn groups_agree_with_their_files() {
         Ok(bed) => bed,
         Err(reason) => return skip(name, &reason),
     };
-    for _ in 0..4 {
+    for _ in 0..more_than_cpus() {
         bed.spin();
     }
     let folder = bed.folder(root).expect("a group in the v2 tree");
@@ -67,6 +67,15 @@ fn groups_agree_with_their_files() {
     assert_eq!(reader.overflow, 0);
 }
 
+fn cpus() -> usize {
+    std::thread::available_parallelism().expect("CPUs").get()
+}
+
+/// Spinners of which some always wait.
+fn more_than_cpus() -> usize {
+    2 * cpus() + 2
+}
+
 fn usage_us(folder: &std::path::Path) -> u64 {
     let mut usage = None;
     let text = std::fs::read(folder.join("cpu.stat")).expect("cpu.stat");
@@ -84,7 +93,7 @@ fn more_tasks_than_cpus_wait() {
         Ok(reader) => reader,
         Err(reason) => return skip("bpf::more_tasks_than_cpus_wait", &reason),
     };
-    let cpus = std::thread::available_parallelism().expect("CPUs").get();
+    let cpus = cpus();
     let total = |reader: &CoresByBpf| -> f64 {
         let cores = 0..u16::try_from(cpus).expect("fits");
         cores
@@ -121,7 +130,7 @@ fn a_quiet_group_is_measured_as_before() {
     for field in [Field::CpuUsage, Field::CpuWaiting, Field::IoStalled] {
         assert_eq!(sample.get(&entity, field), Some(0.0), "{field:?}");
     }
-    for _ in 0..4 {
+    for _ in 0..more_than_cpus() {
         bed.spin();
     }
     let busy = look_until(&mut collector, &mut sample, |sample| {

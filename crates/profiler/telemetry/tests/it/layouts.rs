@@ -352,6 +352,10 @@ fn processes_without_a_group_are_summed() {
 #[test]
 fn the_host_and_its_cpus() {
     let mut fake = Fake::new(&[
+        (
+            "proc/schedstat",
+            "version 15\ncpu0 0 0 0 0 0 0 0 0 9\ndomain0 3\ncpu1 0 0 0 0 0 0 0 0 9\n",
+        ),
         ("proc/pressure/cpu", PRESSURE[0]),
         (
             "sys/devices/system/node/node0/meminfo",
@@ -362,6 +366,7 @@ fn the_host_and_its_cpus() {
         2.0,
         &[
             ("proc/stat", "cpu  200 0 0 1250 0 0 0 50 0 0\ncpu0 150 0 0 550 0 0 0 50 0 0\ncpu1 50 0 0 700 0 0 0 0 0 0\nintr 1\n"),
+            ("proc/schedstat", "version 15\ncpu0 0 0 0 0 0 0 0 3000000000 9\ndomain0 3\ncpu1 0 0 0 0 0 0 0 0 9\n"),
             ("proc/pressure/cpu", PRESSURE[1]),
         ],
     );
@@ -380,9 +385,12 @@ fn the_host_and_its_cpus() {
     );
     fake.check(
         "core:0",
-        &[("busy", Some(0.5)), ("steal", Some(0.25)), ("waiting", None)],
+        &[("busy", Some(0.5)), ("steal", Some(0.25)), ("waiting", Some(1.5))],
     );
-    fake.check("core:1", &[("busy", Some(0.0)), ("steal", Some(0.0))]);
+    fake.check(
+        "core:1",
+        &[("busy", Some(0.0)), ("steal", Some(0.0)), ("waiting", Some(0.0))],
+    );
     let node = [
         ("memory_total", Some(4_194_304.0)),
         ("memory_free", Some(1_048_576.0)),
