@@ -301,6 +301,8 @@ pub enum Reply<'a> {
         switches: u64,
         /// Slots that did not hold what was stored.
         failures: u64,
+        /// How often every function went through all that is loaded for it and back to the base.
+        rounds: u64,
         /// How long it took.
         elapsed_ms: u32,
     },
@@ -527,6 +529,7 @@ impl<'a> Reply<'a> {
                 functions: fields.u32()?,
                 switches: fields.u64()?,
                 failures: fields.u64()?,
+                rounds: fields.u64()?,
                 elapsed_ms: fields.u32()?,
             },
             KIND_WORK => Self::Work {
@@ -579,11 +582,13 @@ impl<'a> Reply<'a> {
                 functions,
                 switches,
                 failures,
+                rounds,
                 elapsed_ms,
             } => {
                 frame.u32(functions)?;
                 frame.u64(switches)?;
                 frame.u64(failures)?;
+                frame.u64(rounds)?;
                 frame.u32(elapsed_ms)?;
             }
             Self::Work {

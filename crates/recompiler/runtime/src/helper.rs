@@ -205,7 +205,7 @@ fn carry_out<'b>(process: &mut Process, request: Request<'_>, list: &'b mut [u8]
 fn storm(process: &mut Process, connection: &Connection, duration_ms: u32, pause_us: u32) -> Reply<'static> {
     let begin_ns = sys::clock_ns(Clock::Monotonic);
     let end_ns = begin_ns + u64::from(duration_ms) * 1_000_000;
-    let (mut functions, mut switches, mut failures) = (0, 0, 0);
+    let (mut functions, mut switches, mut failures, mut rounds) = (0, 0, 0, 0);
     let mut daemon = DaemonWatch {
         pending_bytes: 0,
         look_ns: begin_ns,
@@ -213,6 +213,7 @@ fn storm(process: &mut Process, connection: &Connection, duration_ms: u32, pause
     };
     loop {
         functions = gate::closed(|| process.storm_round(&mut switches, &mut failures)).max(functions);
+        rounds += 1;
         let now_ns = sys::clock_ns(Clock::Monotonic);
         if now_ns >= end_ns || functions == 0 || !daemon.lives(connection, now_ns) {
             break;
@@ -227,6 +228,7 @@ fn storm(process: &mut Process, connection: &Connection, duration_ms: u32, pause
         functions,
         switches,
         failures,
+        rounds,
         elapsed_ms,
     }
 }

@@ -95,6 +95,8 @@ pub struct StormReport {
     pub switches: u64,
     /// Slots that did not hold what was stored.
     pub failures: u64,
+    /// How often every function went through all that is loaded for it and back to the base.
+    pub rounds: u64,
     /// How long it took.
     pub elapsed_ms: u32,
 }
@@ -313,11 +315,13 @@ impl Session {
                 functions,
                 switches,
                 failures,
+                rounds,
                 elapsed_ms,
             } => Some(StormReport {
                 functions,
                 switches,
                 failures,
+                rounds,
                 elapsed_ms,
             }),
             _ => None,

@@ -96,6 +96,7 @@ fn replies_round_trip() {
         functions: 6,
         switches: 7,
         failures: 0,
+        rounds: 9,
         elapsed_ms: 8,
     });
     check_reply(Reply::Work {

@@ -1,11 +1,12 @@
 //! Variants that the worker made of blobs that the compiler driver left, in processes that check their results.
 
-use crate::support::{Bench, Tools, stop, value, wait_until};
-use std::path::Path;
+use crate::support::{Bench, Tools, skip, stop, value, wait_until};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tidegate_format::scenario::Scenario;
 use tidegate_variants::client::{Answer, Command, execute};
 use tidegate_variants::compile::Worker;
+use tidegate_variants::switchboard::Switchboard;
 
 fn source(name: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it").join(name)
@@ -72,4 +73,115 @@ fn switching_by_name_comes_from_the_cache_the_second_time() {
 
 fn own_user() -> u32 {
     rustix::process::geteuid().as_raw()
+}
+
+/// The sources of a crate that `cargo fetch` has put on this disk; `None` (and a skip) where it has not.
+fn crate_sources(test: &str, name: &str) -> Option<PathBuf> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cargo")));
+    let registries = home.and_then(|home| std::fs::read_dir(home.join("registry/src")).ok());
+    let crates = registries
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| std::fs::read_dir(entry.path()).ok());
+    let mut folders = crates.flatten().flatten().map(|entry| entry.path());
+    let found = folders.find(|path| {
+        path.file_name()
+            .is_some_and(|found| found.to_string_lossy().starts_with(name))
+    });
+    if found.is_none() {
+        skip(test, &format!("the sources of {name} are not fetched"));
+    }
+    found
+}
+
+/// What is loaded for every function of a real program.
+const SCENARIOS: [Scenario; 2] = [Scenario::Placebo, Scenario::Cpu];
+
+/// Compiles (or takes from the cache) and loads everything; gives the load times and the worker's CPU times.
+fn load_all(board: &Switchboard, process: u32) -> (Vec<u64>, Vec<Duration>) {
+    let (mut load_ns, mut cpu) = (Vec::new(), Vec::new());
+    for scenario in SCENARIOS {
+        for prepared in board.prepare(process, scenario, |_| true).unwrap() {
+            match prepared.outcome {
+                Ok((loaded, compile)) => {
+                    load_ns.push(loaded.load_ns);
+                    cpu.push(compile);
+                }
+                Err(error) => eprintln!("{} for {scenario}: {error}", prepared.name),
+            }
+        }
+    }
+    load_ns.sort_unstable();
+    cpu.sort_unstable();
+    (load_ns, cpu)
+}
+
+/// Runs a program with a check of its own, and switches all its functions back and forth meanwhile. A run before it
+/// only fills the cache, so that the second is not over before everything is compiled.
+fn check_real_program(
+    test: &str,
+    sources: &[PathBuf],
+    flags: &[&str],
+    arguments: [&[&str]; 2],
+    least: usize,
+) {
+    let Some(tools) = Tools::find(test) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let program = tools.build(sources, flags, &[], folder.path());
+    let bench = Bench { folder, program };
+    let server = bench.serve_with(Some(Worker::new(&tools.worker).unwrap()));
+    let board = server.board();
+    let mut first = bench.run_quietly(arguments[0]);
+    wait_until("the runtime connects", || board.is_connected(first.id()));
+    let (_, cpu) = load_all(board, first.id());
+    first.kill().unwrap();
+    first.wait().unwrap();
+
+    let child = bench.run_quietly(arguments[1]);
+    let process = child.id();
+    wait_until("the runtime connects", || board.is_connected(process));
+    let (load_ns, _) = load_all(board, process);
+    let (mut rounds, mut switches) = (0, 0);
+    while rounds < 10_000 {
+        let report = board
+            .storm(process, Duration::from_millis(500), Duration::from_micros(20))
+            .unwrap();
+        assert_eq!(report.failures, 0);
+        rounds += report.rounds;
+        switches += report.switches;
+    }
+    let infos = board.functions(process).unwrap();
+    let loaded = infos.iter().filter(|info| !info.loaded.is_empty()).count();
+    eprintln!(
+        "{test}: {loaded} of {} functions with variants, {} images, load median {} ns, compile CPU median {:?}, \
+         {rounds} rounds, {switches} switches",
+        infos.len(),
+        load_ns.len(),
+        load_ns[load_ns.len() / 2],
+        cpu[cpu.len() / 2],
+    );
+    assert!(loaded >= least, "{loaded} of {}", infos.len());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{:?}", output.status);
+}
+
+#[test]
+fn the_fuzzer_of_lz4_passes_its_own_check_in_a_storm() {
+    let Some(sources) = crate_sources("lz4_fuzzer", "lz4-sys-1.11.1") else {
+        return;
+    };
+    let lz4 = sources.join("liblz4");
+    let files = ["tests/fuzzer.c", "lib/lz4.c", "lib/lz4hc.c", "lib/xxhash.c"].map(|name| lz4.join(name));
+    let includes = ["lib", "programs"].map(|name| format!("-I{}", lz4.join(name).display()));
+    let flags = [
+        "-O2",
+        "-w",
+        "-DXXH_NAMESPACE=LZ4_",
+        "-pthread",
+        &includes[0],
+        &includes[1],
+    ];
+    check_real_program("lz4_fuzzer", &files, &flags, [&["-T1000s"], &["-T8s", "-s1"]], 20);
 }

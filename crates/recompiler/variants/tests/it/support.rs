@@ -82,6 +82,17 @@ impl Bench {
             .spawn()
             .unwrap()
     }
+
+    /// As [`run`](Self::run), for programs that tell their progress on the standard error too.
+    pub(crate) fn run_quietly(&self, arguments: &[&str]) -> Child {
+        Command::new(&self.program)
+            .args(arguments)
+            .env("TIDEGATE_RUNTIME_SOCKET", self.socket())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    }
 }
 
 /// Beside the test binary's folder, where the runtime's build script puts it.
