@@ -25,6 +25,8 @@ pub(crate) struct Findings {
     pub(crate) damage: Vec<Damage>,
     /// Why the last maintenance or sync did not succeed.
     pub(crate) failure: Option<String>,
+    /// True when a maintenance went through.
+    pub(crate) maintained: bool,
     pub(crate) sealed: usize,
     pub(crate) removed: usize,
 }
@@ -61,6 +63,7 @@ fn record(findings: &mut Findings, done: crate::Result<Maintained>) {
     match done {
         Ok(done) => {
             findings.failure = None;
+            findings.maintained = true;
             findings.damage.extend(done.damage);
             findings.sealed += done.sealed;
             findings.removed += done.removed;

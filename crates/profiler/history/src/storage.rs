@@ -9,6 +9,7 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A file in a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,15 +54,29 @@ pub trait Storage: Send + Sync {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealStorage;
 
-impl LogFile for File {
+/// An open log; the folder's entry for it is made safe with the first sync.
+struct RealLog {
+    file: File,
+    path: PathBuf,
+    entry_is_safe: AtomicBool,
+}
+
+impl LogFile for RealLog {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.write_all_at(bytes, offset)
+        self.file.write_all_at(bytes, offset)
     }
+
     fn truncate(&self, length: u64) -> io::Result<()> {
-        self.set_len(length)
+        self.file.set_len(length)
     }
+
     fn sync(&self) -> io::Result<()> {
-        self.sync_data()
+        self.file.sync_data()?;
+        if !self.entry_is_safe.load(Ordering::Relaxed) {
+            sync_parent(&self.path)?;
+            self.entry_is_safe.store(true, Ordering::Relaxed);
+        }
+        Ok(())
     }
 }
 
@@ -130,7 +145,11 @@ impl Storage for RealStorage {
             .create(true)
             .truncate(false)
             .open(path)?;
-        Ok(Arc::new(file))
+        Ok(Arc::new(RealLog {
+            file,
+            path: path.to_owned(),
+            entry_is_safe: AtomicBool::new(false),
+        }))
     }
 
     fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -382,7 +382,7 @@ impl Store {
                 self.say(Severity::Warning, format!("history: {failure}; trying again"));
             }
             self.keeper_failing = true;
-        } else if findings.sealed > 0 && self.keeper_failing {
+        } else if findings.maintained && self.keeper_failing {
             self.keeper_failing = false;
             self.say(Severity::Info, "history: sealing works again".to_owned());
         }

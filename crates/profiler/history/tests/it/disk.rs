@@ -20,6 +20,7 @@ struct Content {
     changes_left: Option<usize>,
     changes: usize,
     capacity: Option<usize>,
+    refuses_replacing: bool,
 }
 
 /// Shared by the store and the test.
@@ -84,6 +85,11 @@ impl Disk {
 
     pub(crate) fn set_capacity(&self, capacity: Option<usize>) {
         self.content().capacity = capacity;
+    }
+
+    /// Whole files find no room; logs do.
+    pub(crate) fn refuse_replacing(&self, refuse: bool) {
+        self.content().refuses_replacing = refuse;
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -206,6 +212,9 @@ impl Storage for Disk {
     fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let mut content = self.content();
         let whole = content.change()?;
+        if content.refuses_replacing {
+            return Err(ErrorKind::StorageFull.into());
+        }
         content.room(bytes.len())?;
         let mut name = path.as_os_str().to_owned();
         if !whole {

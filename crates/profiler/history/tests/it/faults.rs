@@ -161,6 +161,75 @@ fn a_full_disk_is_said_once_and_recording_goes_on_when_there_is_room() {
 }
 
 #[test]
+fn a_sealing_that_fails_is_said_once_and_done_later() {
+    let disk = Disk::default();
+    let (mut store, _) = Store::with_storage(&shared(&disk), Path::new(DIR), inline()).expect("opens");
+    for number in 0..290 {
+        assert!(tick(&mut store, sample(number)));
+    }
+    // Room for what is appended, none for the file that the head becomes.
+    disk.refuse_replacing(true);
+    for number in 290..500 {
+        assert!(tick(&mut store, sample(number)));
+    }
+    let said = |store: &mut Store, text: &str| {
+        let notices = store.take_notices();
+        notices.iter().filter(|notice| notice.text.contains(text)).count()
+    };
+    assert_eq!(said(&mut store, "trying again"), 1);
+    assert_eq!(all(&disk), (0..500).map(sample).collect::<Vec<_>>());
+    disk.refuse_replacing(false);
+    for number in 500..590 {
+        assert!(tick(&mut store, sample(number)));
+    }
+    assert_eq!(said(&mut store, "works again"), 1);
+    assert_eq!(store.counters().sealed, 1);
+    assert_eq!(all(&disk), (0..590).map(sample).collect::<Vec<_>>());
+}
+
+#[test]
+fn files_of_a_newer_version_are_refused_with_the_remedy_and_left_alone() {
+    let disk = Disk::default();
+    {
+        let (mut store, _) = Store::with_storage(&shared(&disk), Path::new(DIR), inline()).expect("opens");
+        (0..310).for_each(|number| {
+            tick(&mut store, sample(number));
+        });
+    }
+    let newer = |bytes: &mut Vec<u8>, header: usize| {
+        bytes[4] = 2;
+        let checksum = crc32fast::hash(&bytes[..header]);
+        bytes[header..header + 4].copy_from_slice(&checksum.to_le_bytes());
+    };
+    let before = disk.files();
+    for (path, _) in &before {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("seg") => disk.damage(path, |bytes| newer(bytes, 32)),
+            _ => disk.damage(path, |bytes| newer(bytes, 12)),
+        }
+    }
+    let (mut store, report) = Store::with_storage(&shared(&disk), Path::new(DIR), inline()).expect("opens");
+    assert!(report.refused[0].contains("use the newer tidegate"), "{report:?}");
+    assert_eq!(all(&disk), []);
+    assert!(
+        store
+            .reader()
+            .damage()
+            .iter()
+            .all(|damage| damage.what.contains("format 2"))
+    );
+    store.flush().expect("maintains");
+    for (path, length) in &before {
+        assert!(
+            disk.files().contains(&(path.clone(), *length)),
+            "{} is left alone",
+            path.display()
+        );
+    }
+    assert!(tick(&mut store, sample(400)), "and recording goes on");
+}
+
+#[test]
 fn a_clock_set_back_or_far_ahead_loses_nothing() {
     let disk = Disk::default();
     let storage = shared(&disk);
