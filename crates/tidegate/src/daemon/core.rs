@@ -3,6 +3,7 @@
 use super::Message;
 use super::actor::Actor;
 use super::coder::Coder;
+use super::fast::FastLane;
 use super::recorder::Recorder;
 use super::sampler::{self, Sampler};
 use crate::policy_file::PolicyFile;
@@ -29,10 +30,12 @@ pub(crate) struct Core {
     pub(crate) assembler: Assembler,
     pub(crate) shared: Shared,
     pub(crate) policy: PolicyFile,
-    pub(crate) mode: Mode,
+    pub(crate) ceiling: Mode,
     pub(crate) paused: bool,
     pub(crate) started: Instant,
-    pub(crate) checkpointed: Instant,
+    /// The last checkpoint; the first one follows the first turn, so that a replay has where to begin.
+    pub(crate) checkpointed: Option<Instant>,
+    pub(crate) fast: FastLane,
     pub(crate) sampler: Sampler,
 }
 
@@ -124,9 +127,13 @@ impl Core {
         }
         self.actor.submit(&output.plan, &apps);
         self.coder.submit(&output.plan, &apps);
+        self.fast.follow(&apps);
         self.show(&input, &output, &apps);
         self.recorder.record(input, output);
-        if self.checkpointed.elapsed() >= CHECKPOINT_EVERY {
+        if self
+            .checkpointed
+            .is_none_or(|at| at.elapsed() >= CHECKPOINT_EVERY)
+        {
             self.checkpoint();
         }
     }
@@ -134,15 +141,16 @@ impl Core {
     fn show(&mut self, input: &Input, output: &Output, apps: &Apps) {
         self.hold_or_go_on(&input.events);
         let host = HostState {
-            mode: self.mode,
+            mode: shown_mode(self.ceiling, apps),
             paused: self.paused,
             uptime_s: self.started.elapsed().as_secs_f64(),
         };
+        let Some(sample) = &input.sample else {
+            return self.assembler.absorb(input, output);
+        };
         let view = self.assembler.tick(input, output, apps, host);
-        if let Some(sample) = &input.sample {
-            self.recorder.remember(&view);
-            self.shared.publish(view, Arc::new(sample.clone()));
-        }
+        self.recorder.remember(&view);
+        self.shared.publish(view, Arc::new(sample.clone()));
     }
 
     /// The planner hears of a pause by itself; slots are put back here, since no plan lists them.
@@ -163,7 +171,7 @@ impl Core {
     }
 
     fn checkpoint(&mut self) {
-        self.checkpointed = Instant::now();
+        self.checkpointed = Some(Instant::now());
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let at = state.sample().now;
         match state.checkpoint() {
@@ -171,4 +179,10 @@ impl Core {
             Err(error) => tracing::warn!("no checkpoint: {error}"),
         }
     }
+}
+
+/// The furthest that anything here may go now: what is granted to some app, under the ceiling.
+fn shown_mode(ceiling: Mode, apps: &Apps) -> Mode {
+    let granted = apps.values().flat_map(|managed| managed.grant.modes.values());
+    granted.copied().max().unwrap_or_default().min(ceiling)
 }

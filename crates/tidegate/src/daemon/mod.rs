@@ -8,6 +8,7 @@ mod actor;
 mod answer;
 mod coder;
 mod core;
+mod fast;
 mod recorder;
 mod sampler;
 mod start;

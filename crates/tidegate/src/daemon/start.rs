@@ -4,6 +4,7 @@ use super::actor::Actor;
 use super::answer::Answers;
 use super::coder::Coder;
 use super::core::Core;
+use super::fast::FastLane;
 use super::recorder::Recorder;
 use super::sampler::Sampler;
 use super::{Message, QUEUE};
@@ -12,7 +13,7 @@ use crate::failure::{Failure, Outcome, Status};
 use crate::place::{Folders, store as store_folder};
 use crate::policy_file::PolicyFile;
 use crate::remember::StoreBackend;
-use crate::{doctor, watch};
+use crate::{doctor, remember, watch};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -48,7 +49,7 @@ pub(super) fn run(arguments: &RunArguments) -> Outcome {
     if ceiling == Mode::Enforce && grants_acting(&policy) {
         actor.start()?;
     }
-    let coder = Coder::start(&folders);
+    let coder = Coder::start(&folders, report.layout.clone());
     let state = Arc::new(Mutex::new(restored_state(&store, engine_config(ceiling))));
     let shared = Shared::new();
     let answers = Arc::new(Answers {
@@ -74,10 +75,11 @@ pub(super) fn run(arguments: &RunArguments) -> Outcome {
         ),
         shared,
         policy: file,
-        mode: ceiling,
+        ceiling,
         paused: false,
         started: Instant::now(),
-        checkpointed: Instant::now(),
+        checkpointed: None,
+        fast: FastLane::start(report.layout.clone(), outbox.clone()).map_err(Failure::environment)?,
         sampler: Sampler::start(collector, outbox).map_err(Failure::environment)?,
     };
     core.run(&inbox);
@@ -186,6 +188,16 @@ fn restored_state(store: &Store, config: Config) -> State {
             State::new(config)
         }
     }
+}
+
+/// Begins with what the page showed last, so that a restart does not empty it.
+fn assembler(report: &tidegate_telemetry::DoctorReport, data: &Path) -> Assembler {
+    let doctor = serde_json::to_value(report).unwrap_or_default();
+    let mut assembler = Assembler::new(doctor::host(report), doctor);
+    if let Some(view) = remember::last_view(data) {
+        assembler.resume(&view);
+    }
+    assembler
 }
 
 fn started(store: &Store) -> Event {

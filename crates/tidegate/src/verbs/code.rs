@@ -90,6 +90,13 @@ pub(crate) fn switch(arguments: &SwitchArguments) -> Outcome {
             process: arguments.pid,
             duration_s,
         },
+        (None, Some(to)) if arguments.trial => Command::Trial {
+            process: arguments.pid,
+            function: arguments.function.clone(),
+            to: to.clone(),
+            slice_ms: None,
+            seed: None,
+        },
         (None, Some(to)) => Command::Switch {
             process: arguments.pid,
             function: arguments.function.clone(),
@@ -137,6 +144,12 @@ fn print_answer(answer: &Answer) {
                 report.switches,
                 report.failures
             );
+            print_refused(refused);
+        }
+        Answer::Trial { verdicts, refused } => {
+            for verdict in verdicts {
+                say!("{verdict}");
+            }
             print_refused(refused);
         }
         _ => {}
