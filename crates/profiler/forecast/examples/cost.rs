@@ -81,8 +81,8 @@ fn main() {
         let mut forecaster = Forecaster::new(ForecastConfig::default());
         let mut units = 0;
         let (mut observe_s, mut map_s) = (0.0, 0.0);
-        let seconds = 4200_u64;
-        let measured_from = 3800;
+        let seconds = 2200_u64;
+        let measured_from = 1800;
         let mut cpu_from_s = 0.0;
         for second in 0..seconds {
             let sample = sample(second, &apps);

@@ -471,14 +471,25 @@ fn reason(
                 expected.slot.onset.q50 - now_s
             )
         }
-        _ if state.events > 0.0 => format!(
-            "{:.0} events in {:.1} h of watching that no pattern explains",
-            state.events * (1.0 - state.periodic.explained_share()),
-            state.history.watched_s() / 3600.0
-        ),
+        _ if state.events > 0.0 => unexplained(state),
         _ => format!(
             "no event in {:.1} h of watching",
             state.history.watched_s() / 3600.0
         ),
     }
+}
+
+/// Why a unit that had events names no next one.
+fn unexplained(state: &UnitState) -> String {
+    let silent = state
+        .periodic
+        .strongest()
+        .filter(|pattern| pattern.missed_in_a_row() > 0);
+    if let Some(pattern) = silent {
+        let (period_s, missed) = (pattern.period_s(), pattern.missed_in_a_row());
+        return format!("its burst every {period_s:.1} s has not come {missed} times in a row");
+    }
+    let events = state.events * (1.0 - state.periodic.explained_share());
+    let hours = state.history.watched_s() / 3600.0;
+    format!("{events:.0} events in {hours:.1} h of watching that nothing explains")
 }

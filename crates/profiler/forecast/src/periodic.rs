@@ -261,6 +261,13 @@ impl Periodic {
         (onsets > 0.0).then_some((onsets, alive))
     }
 
+    /// The pattern that is most likely to go on.
+    pub(crate) fn strongest(&self) -> Option<&Pattern> {
+        self.patterns
+            .iter()
+            .max_by(|left, right| left.alive().total_cmp(&right.alive()))
+    }
+
     /// How the onsets that were named have fared.
     pub(crate) fn named(&self) -> Named {
         self.named

@@ -202,6 +202,11 @@ fn windows_are_nested_and_outcomes_are_scored_as_untreated() {
     }
     let entry = sim.entry("web").expect("an entry");
     assert!(entry.trained && entry.drivers[0].share == 1.0);
+    let peak = entry.peak.expect("a peak");
+    assert!(
+        peak.q10 >= 0.59 && peak.q90 >= 1.0,
+        "a limit hides how much: {peak:?}"
+    );
     assert!(
         sim.outcomes
             .iter()

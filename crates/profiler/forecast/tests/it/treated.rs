@@ -73,6 +73,11 @@ fn five_hundred_prevented_bursts_stay_foreseen() {
         "{covered} of {seen}"
     );
     let entry = sim.entry("web").expect("an entry");
+    let peak = entry.peak.expect("a peak");
+    assert!(
+        (peak.q50 / 1.1 - 1.0).abs() < 0.2,
+        "demand was seen whole under the leases: {peak:?}"
+    );
     assert!(!entry.demoted && entry.probability(60) > Some(0.8), "{entry:?}");
     assert!(sim.forecaster.take_notices().is_empty());
     let treated = sim
