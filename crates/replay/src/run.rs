@@ -101,6 +101,7 @@ pub fn run_with(
         }
         replay.turn(&recorded, &mut each)?;
     }
+    replay.meet_checkpoint()?;
     Ok(replay.report)
 }
 
@@ -148,9 +149,14 @@ impl<'reader> Replay<'reader> {
         each: &mut impl FnMut(&RecordedTick, &Output),
     ) -> Result<(), ReplayError> {
         let lost = recorded.number != self.last_tick + 1 || recorded.sample_missing;
-        if lost || starts_anew(recorded) {
+        if starts_anew(recorded) {
+            self.state = self.start(recorded)?;
+            self.report.holes += u64::from(self.state.is_none());
+        } else if lost {
             self.state = None;
             self.report.holes += 1;
+        } else {
+            self.meet_checkpoint()?;
         }
         self.last_tick = recorded.number;
         if let Some(state) = &mut self.state {
@@ -161,13 +167,31 @@ impl<'reader> Replay<'reader> {
         } else {
             self.report.skipped_ticks += 1;
         }
-        if self.checkpoints.contains(&recorded.number) {
-            self.meet_checkpoint(recorded.number)?;
-        }
         Ok(())
     }
 
-    fn meet_checkpoint(&mut self, tick: u64) -> Result<(), ReplayError> {
+    /// The state that a daemon began with: the one it kept before its first tick, or the last one of a daemon
+    /// that ended by itself.
+    fn start(&self, first: &RecordedTick) -> Result<Option<State>, ReplayError> {
+        let Some(tick) = first
+            .number
+            .checked_sub(1)
+            .filter(|tick| self.checkpoints.contains(tick))
+        else {
+            return Ok(None);
+        };
+        let checkpoint = self.reader.checkpoint(tick)?;
+        // Under another boot the daemon forgot what was timed by the old one, in a way that only it knows.
+        let checkpoint = checkpoint.filter(|checkpoint| checkpoint.boot_id == first.boot_id);
+        checkpoint.map(|kept| load(tick, &kept.state)).transpose()
+    }
+
+    /// After the last tick and before the next: compares with the checkpoint taken here, or goes on from it.
+    fn meet_checkpoint(&mut self) -> Result<(), ReplayError> {
+        let tick = self.last_tick;
+        if tick == self.report.from_tick || !self.checkpoints.contains(&tick) {
+            return Ok(());
+        }
         let Some(checkpoint) = self.reader.checkpoint(tick)? else {
             return Ok(());
         };

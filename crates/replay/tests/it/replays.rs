@@ -95,6 +95,24 @@ fn a_restart_and_lost_ticks_are_holes_until_the_next_checkpoint() {
 }
 
 #[test]
+fn a_daemon_that_keeps_its_state_before_its_first_tick_leaves_no_hole() {
+    let dir = tempfile::tempdir().expect("a folder");
+    for (begin, end) in [(0, 100), (100, 150)] {
+        let kept = Reader::open(dir.path()).latest_checkpoint().expect("read");
+        let state = kept.map(|kept| State::restore(&kept.state).expect("loads"));
+        let mut host = Host::new(dir.path(), state);
+        let bytes = host.state.checkpoint().expect("a state");
+        host.store.append_checkpoint(at(begin), &bytes).expect("kept");
+        // The second one was killed before, so it begins with what was known at second 90.
+        host.run(begin..end, 90);
+    }
+    let report = replay(dir.path());
+    assert_eq!((report.from_tick, report.ticks, report.holes), (0, 150, 0));
+    assert!(report.holds(), "{report:?}");
+    assert_eq!(report.states_compared, report.states_equal);
+}
+
+#[test]
 fn without_a_checkpoint_there_is_nothing_to_begin_from() {
     let dir = tempfile::tempdir().expect("a folder");
     let error = run(&Reader::open(dir.path()), ALL).expect_err("no checkpoint");
