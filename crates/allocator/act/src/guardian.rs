@@ -16,7 +16,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use tidegate_types::BootTime;
 
 /// How often the guardian looks, in milliseconds.
@@ -27,6 +27,11 @@ const STOPPED_S: f64 = 1.0;
 const SILENT_S: f64 = 3.0;
 /// Time past a lease's end after which its daemon is given up, in seconds.
 const OVERDUE_S: f64 = 2.0;
+/// A longer time between two looks means that the guardian itself did not run: the host slept, or starves everyone,
+/// in seconds.
+const OWN_GAP_S: f64 = 1.0;
+/// How long a guardian may take to start, in seconds.
+const START_S: i64 = 10;
 /// Tries to give back what the kernel refuses, one per look.
 const TRIES: u32 = 10;
 /// What the guardian says on its standard output once it watches.
@@ -58,13 +63,15 @@ struct View {
     state: char,
     /// Earliest end of the leases whose knobs are ours; `None` where none is.
     first_end: Option<BootTime>,
+    /// Since when the guardian itself looks without a gap: what slept, or starved, may have slept for both.
+    awake_since: BootTime,
 }
 
 /// Why the daemon has to be given up, where it has to.
 fn verdict(view: View) -> Option<String> {
     let first_end = view.first_end?;
-    let silent_s = view.now.seconds_since(view.last_beat);
-    let overdue_s = view.now.seconds_since(first_end);
+    let silent_s = view.now.seconds_since(view.last_beat.max(view.awake_since));
+    let overdue_s = view.now.seconds_since(first_end.max(view.awake_since));
     match view.state {
         'T' | 't' if silent_s > STOPPED_S => Some(format!("it has been stopped for {silent_s:.1} s")),
         _ if silent_s > SILENT_S => Some(format!("it has been silent for {silent_s:.1} s")),
@@ -84,8 +91,14 @@ pub fn run(config: &GuardianConfig) -> Result<Report, ActError> {
     // Where nobody listens any more, the daemon died while we started, and there is the more to do.
     let _ = writeln!(output, "{READY}").and_then(|()| output.flush());
     if let Some(daemon) = &daemon {
+        let (mut awake_since, mut last_look) = (boot_now(), boot_now());
         while !daemon.ended_within(LOOK_MS) {
-            report.reason = verdict(look(&mut journal, daemon)?);
+            let now = boot_now();
+            if now.seconds_since(last_look) > OWN_GAP_S {
+                awake_since = now;
+            }
+            last_look = now;
+            report.reason = verdict(look(&mut journal, daemon, awake_since)?);
             if report.reason.is_some() {
                 journal.fence(journal.generation())?;
                 daemon.kill();
@@ -97,13 +110,14 @@ pub fn run(config: &GuardianConfig) -> Result<Report, ActError> {
     Ok(report)
 }
 
-fn look(journal: &mut Journal, daemon: &Daemon) -> Result<View, ActError> {
+fn look(journal: &mut Journal, daemon: &Daemon, awake_since: BootTime) -> Result<View, ActError> {
     let ends = journal.entries()?.into_iter().map(|(_, entry)| entry.end);
     Ok(View {
         first_end: ends.min(),
         last_beat: journal.pulse()?.at,
         state: stat::of(daemon.pid).map_or('X', |stat| stat.state),
         now: boot_now(),
+        awake_since,
     })
 }
 
@@ -185,6 +199,15 @@ impl Daemon {
     }
 }
 
+/// Whether a program that was started says something before it has to be given up.
+fn speaks_in_time(output: &ChildStdout) -> bool {
+    let wait = Timespec {
+        tv_sec: START_S,
+        tv_nsec: 0,
+    };
+    matches!(poll(&mut [PollFd::new(output, PollFlags::IN)], Some(&wait)), Ok(ready) if ready > 0)
+}
+
 /// The daemon's handle on its guardian.
 #[derive(Debug)]
 pub struct Guard {
@@ -219,7 +242,7 @@ impl Guard {
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         let mut child = command.spawn().map_err(|error| fault(error.to_string()))?;
-        let output = child.stdout.take().map(BufReader::new);
+        let output = child.stdout.take().filter(speaks_in_time).map(BufReader::new);
         let mut lines = output
             .into_iter()
             .flat_map(BufReader::lines)
@@ -250,6 +273,7 @@ mod tests {
             last_beat: now.plus_seconds(-silent_s),
             state,
             first_end: first_end_in_s.map(|seconds| now.plus_seconds(seconds)),
+            awake_since: BootTime::default(),
         };
         let reason = verdict(view);
         match expect {
@@ -272,5 +296,24 @@ mod tests {
         check('D', 3.1, Some(5.0), Some("silent"));
         check('S', 0.2, Some(-1.0), None);
         check('S', 0.2, Some(-2.1), Some("past its end"));
+    }
+
+    #[test]
+    fn after_a_sleep_of_the_host_the_daemon_has_its_time_again() {
+        let now = BootTime::from_seconds(1000.0);
+        let asleep = now.plus_seconds(-600.0);
+        let view = View {
+            now,
+            last_beat: asleep,
+            state: 'S',
+            first_end: Some(asleep),
+            awake_since: now,
+        };
+        assert_eq!(verdict(view), None);
+        let later = View {
+            now: now.plus_seconds(3.5),
+            ..view
+        };
+        assert!(verdict(later).is_some());
     }
 }

@@ -240,7 +240,9 @@ fn make_room<'a>(
             let managed = view
                 .may_move(app, Knob::CpuMax)
                 .filter(|managed| managed.grant.class == class);
-            managed.filter(|_| !gains_now).map(floor_of)
+            managed
+                .filter(|_| !gains_now)
+                .map(|managed| floor_of(managed).max(least_limit(view, app)))
         };
         let candidates: Vec<(&AppName, f64, f64)> = others()
             .filter_map(|app| {
@@ -282,6 +284,15 @@ fn limit_in(view: &View<'_>, limits: &BTreeMap<AppName, Limit<'_>>, app: &AppNam
     limits
         .get(app)
         .map_or_else(|| view.limit(app), |limit| limit.cores)
+}
+
+/// The lowest limit that the kernel takes: 1 ms in each period.
+fn least_limit(view: &View<'_>, app: &AppName) -> f64 {
+    const LEAST_QUOTA_US: f64 = 1000.0;
+    match view.found.get(app, Knob::CpuMax) {
+        Some(KnobValue::CpuMax { period_us, .. }) => LEAST_QUOTA_US / period_us as f64,
+        _ => 0.0,
+    }
 }
 
 /// The lowest limit that `managed` may get.

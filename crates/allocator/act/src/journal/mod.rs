@@ -1,7 +1,7 @@
 //! The memory that outlives the daemon: what was found, before anything is written.
 //!
-//! One preallocated file of [`cell`]s, written in place: 0 the header, 1 the daemon's pulse, 2 the fence, then one
-//! entry per cell. Its size never changes, so neither a full disk nor a busy one stands between a crash and
+//! One preallocated file of [`cell`]s, written in place: 0 the header, 1 the daemon's pulse, 2 the fence, 3 how
+//! many slots were ever used (a reader need not look at the others), then one entry per cell. Its size never changes, so neither a full disk nor a busy one stands between a crash and
 //! the found values; whoever may read the file can restore from it at any moment.
 //!
 //! The journal holds no history: an entry is there while a knob is ours, and blank when it is not.
@@ -29,7 +29,8 @@ pub(crate) const SLOTS: usize = 512;
 const HEADER: usize = 0;
 const PULSE: usize = 1;
 const FENCE: usize = 2;
-const FIRST_SLOT: usize = 3;
+const MARK: usize = 3;
+const FIRST_SLOT: usize = 4;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Header {
@@ -47,6 +48,13 @@ pub struct Pulse {
     pub at: BootTime,
 }
 
+/// What a slot holds.
+enum Slot {
+    Blank,
+    Held(Box<Entry>),
+    Damaged,
+}
+
 /// The undo journal.
 #[derive(Debug)]
 pub struct Journal {
@@ -54,6 +62,7 @@ pub struct Journal {
     file: File,
     sequences: Vec<u64>,
     used: Vec<bool>,
+    mark: usize,
     generation: u64,
     boot_id: String,
 }
@@ -83,15 +92,15 @@ impl Journal {
             file,
             sequences: vec![0; FIRST_SLOT + SLOTS],
             used: vec![false; SLOTS],
+            mark: 0,
             generation: 0,
             boot_id: boot_id()?.to_string(),
         };
         journal.generation = journal.current_generation()?;
-        for slot in 0..SLOTS {
-            journal.used[slot] = journal
-                .get::<Option<Entry>>(FIRST_SLOT + slot)?
-                .flatten()
-                .is_some();
+        journal.mark = journal.slots_in_use()?;
+        for slot in 0..journal.mark {
+            // A damaged slot is never used again: what it held cannot be known.
+            journal.used[slot] = !matches!(journal.slot(slot)?, Slot::Blank);
         }
         for cell in [PULSE, FENCE] {
             journal.note_sequence(cell)?;
@@ -120,6 +129,10 @@ impl Journal {
         let Some(slot) = self.used.iter().position(|used| !used) else {
             return Ok(None);
         };
+        if slot >= self.mark {
+            self.mark = slot + 1;
+            self.put(MARK, &(self.mark as u64))?;
+        }
         Ok(self.update(slot, entry)?.then_some(slot))
     }
 
@@ -144,12 +157,36 @@ impl Journal {
     /// All entries, as they are in the file now.
     pub fn entries(&mut self) -> Result<Vec<(usize, Entry)>, ActError> {
         let mut entries = Vec::new();
-        for slot in 0..SLOTS {
-            if let Some(entry) = self.get::<Option<Entry>>(FIRST_SLOT + slot)?.flatten() {
-                entries.push((slot, entry));
+        for slot in 0..self.slots_in_use()? {
+            if let Slot::Held(entry) = self.slot(slot)? {
+                entries.push((slot, *entry));
             }
         }
         Ok(entries)
+    }
+
+    /// Slots whose both copies are damaged: what was found there cannot be known any more.
+    pub fn damaged(&mut self) -> Result<usize, ActError> {
+        let mut damaged = 0;
+        for slot in 0..self.slots_in_use()? {
+            damaged += usize::from(matches!(self.slot(slot)?, Slot::Damaged));
+        }
+        Ok(damaged)
+    }
+
+    /// Slots that a reader has to look at.
+    fn slots_in_use(&mut self) -> Result<usize, ActError> {
+        let mark: Option<u64> = self.get(MARK)?;
+        Ok(usize::try_from(mark.unwrap_or(0)).unwrap_or(SLOTS).min(SLOTS))
+    }
+
+    fn slot(&mut self, slot: usize) -> Result<Slot, ActError> {
+        match self.get::<Option<Entry>>(FIRST_SLOT + slot) {
+            Ok(Some(Some(entry))) => Ok(Slot::Held(Box::new(entry))),
+            Ok(_) => Ok(Slot::Blank),
+            Err(ActError::NotAJournal { .. }) => Ok(Slot::Damaged),
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether `entry` was written under the kernel that runs now.
@@ -312,6 +349,35 @@ mod tests {
         let mut next = Journal::open(&path).expect("open");
         assert!(!next.fenced().expect("read"));
         assert_eq!(guardian.current_generation().expect("read"), next.generation());
+    }
+
+    #[test]
+    fn a_damaged_slot_hides_no_other() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("journal");
+        let mut journal = Journal::open(&path).expect("open");
+        for name in ["/a", "/b", "/c"] {
+            journal.insert(&entry(name)).expect("insert").expect("room");
+        }
+        let damage = vec![b'x'; CELL];
+        journal
+            .file
+            .write_all_at(&damage, ((FIRST_SLOT + 1) * CELL) as u64)
+            .expect("damage");
+        let mut next = Journal::open(&path).expect("open");
+        let paths: Vec<String> = next
+            .entries()
+            .expect("read")
+            .into_iter()
+            .map(|(_, entry)| entry.path)
+            .collect();
+        assert_eq!(paths, ["/a", "/c"]);
+        assert_eq!(next.damaged().expect("read"), 1);
+        assert_eq!(
+            next.insert(&entry("/d")).expect("insert"),
+            Some(3),
+            "the damaged slot is not used again"
+        );
     }
 
     #[test]

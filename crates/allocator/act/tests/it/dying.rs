@@ -98,13 +98,12 @@ fn on(kinds: [Kind; 2], name: &str, test: impl Fn(&Bed)) {
     }
 }
 
-fn kill_at_seeded_moments(bed: &Bed) {
-    const MOMENTS: u64 = 100;
+fn kill_at_seeded_moments(bed: &Bed, moments: u64) {
     let found = bed.values();
     let mut random = Random(2026);
     let mut changed = 0;
     let mut slowest = Duration::ZERO;
-    for seed in 0..MOMENTS {
+    for seed in 0..moments {
         let mut daemon = daemon(bed, Manner::Busy, seed);
         std::thread::sleep(Duration::from_micros(random.below(40_000)));
         daemon.child.kill().expect("kill");
@@ -115,20 +114,20 @@ fn kill_at_seeded_moments(bed: &Bed) {
         assert_eq!(bed.values(), found, "kill {seed}: the values stay back");
     }
     eprintln!(
-        "{:?}: {changed} of {MOMENTS} kills met changed values; slowest back in {slowest:?}",
+        "{:?}: {changed} of {moments} kills met changed values; slowest back in {slowest:?}",
         bed.kind
     );
 }
 
 #[test]
 fn killed_at_seeded_moments_on_a_fake_tree() {
-    kill_at_seeded_moments(&Bed::new(Kind::FakeV2).expect("bed"));
+    kill_at_seeded_moments(&Bed::new(Kind::FakeV2).expect("bed"), 40);
 }
 
 #[test]
 fn killed_at_seeded_moments_on_this_host() {
     match Bed::new(Kind::Live) {
-        Some(bed) => kill_at_seeded_moments(&bed),
+        Some(bed) => kill_at_seeded_moments(&bed, 100),
         None => skip("killed_at_seeded_moments_on_this_host", NO_OWN_GROUPS),
     }
 }
