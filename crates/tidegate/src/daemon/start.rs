@@ -69,10 +69,7 @@ pub(super) fn run(arguments: &RunArguments) -> Outcome {
         recorder: Recorder::start(store, folders.data.clone()).map_err(Failure::environment)?,
         actor,
         coder,
-        assembler: Assembler::new(
-            doctor::host(&report),
-            serde_json::to_value(&report).unwrap_or_default(),
-        ),
+        assembler: assembler(&report, &folders.data),
         shared,
         policy: file,
         ceiling,

@@ -1,0 +1,71 @@
+//! What the verbs say when there is nothing, or nothing sensible, to work on.
+
+use crate::world::World;
+
+fn check(world: &World, verb: &str, arguments: &[&str], status: i32, says: &str) {
+    let output = world.verb(verb, arguments);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(
+        output.status.code(),
+        Some(status),
+        "{verb} {arguments:?}: {errors}"
+    );
+    assert!(
+        errors.contains(says),
+        "{verb} {arguments:?} should say `{says}`: {errors}"
+    );
+}
+
+#[test]
+fn each_failure_has_a_status_and_a_hint() {
+    let world = World::new();
+    for verb in ["apps", "map", "plan", "leases", "actions", "report"] {
+        check(&world, verb, &[], 3, "hint: start it with `tidegate run`");
+    }
+    check(&world, "replay", &[], 3, "no history");
+    check(&world, "dump", &[], 3, "no history");
+    check(&world, "report", &["--since", "soon"], 2, "not a time");
+    check(&world, "nonsense", &[], 2, "unrecognized");
+    check(&world, "switch", &["1"], 2, "--to");
+}
+
+#[test]
+fn an_import_is_whole_or_nothing_and_dumps_back() {
+    let world = World::new();
+    let file = world.path().join("day.csv");
+    let name = file.to_str().unwrap();
+    let head = "app,time,cpu,memory,disk_read,disk_write,net_rx,net_tx\n";
+    std::fs::write(
+        &file,
+        format!("{head}web,1790000000,0.5,1000,,,,\nweb,1790000001,much,1000,,,,\n"),
+    )
+    .unwrap();
+    check(&world, "import", &[name], 2, "line 3");
+    std::fs::write(
+        &file,
+        format!("{head}web,1790000000,0.5,1000,,,,\nweb,1790000001,0.75,1000,,,,\n"),
+    )
+    .unwrap();
+    check(&world, "import", &[name], 0, "2 lines");
+    let dumped = world.verb("dump", &["--since", "1789999999"]);
+    let text = String::from_utf8_lossy(&dumped.stdout);
+    assert!(text.contains("0.75"), "{text}");
+}
+
+#[test]
+fn completions_and_man_pages_come_from_the_same_definition() {
+    let world = World::new();
+    let completions = std::process::Command::new(env!("CARGO_BIN_EXE_tidegate"))
+        .args(["completions", "bash"])
+        .output()
+        .unwrap();
+    assert!(String::from_utf8_lossy(&completions.stdout).contains("restore"));
+    let folder = world.path().join("man");
+    let made = std::process::Command::new(env!("CARGO_BIN_EXE_tidegate"))
+        .arg("man")
+        .arg(&folder)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    assert!(folder.join("tidegate-run.1").exists());
+}
