@@ -9,6 +9,7 @@ use crate::bpf::{CoreWaiting, QuietGroups};
 use crate::budget::{Budget, BudgetLimits};
 use crate::clock::{Clock, ClockReading, host_clock};
 use crate::connector::ProcessEvents;
+use crate::containers::ContainerNames;
 use crate::disks::{Devices, DiskReader};
 use crate::files::{Buffer, DescriptorBudget, Extent, KeptFile, open_folder, text};
 use crate::groups::{GroupTree, Touched};
@@ -36,6 +37,8 @@ pub struct CollectorConfig {
     pub sys_root: PathBuf,
     /// `/etc/passwd`, for user names.
     pub passwd: PathBuf,
+    /// `/var/lib/docker/containers`, for the names of containers.
+    pub docker_root: PathBuf,
     /// Time between samples.
     pub interval: Duration,
     /// Rules that name apps, tried in order.
@@ -63,6 +66,7 @@ impl Default for CollectorConfig {
             cgroup_root: "/sys/fs/cgroup".into(),
             sys_root: "/sys".into(),
             passwd: "/etc/passwd".into(),
+            docker_root: "/var/lib/docker/containers".into(),
             interval: Duration::from_secs(1),
             rules: Vec::new(),
             sweep_interval: Duration::from_secs(5),
@@ -177,6 +181,7 @@ impl Collector {
         let host_kind = HostKind {
             systemd: text(&config.proc_root.join("1/comm")).is_some_and(|name| name == "systemd"),
             own_prefixes: config.own_prefixes.clone(),
+            containers: Some(ContainerNames::new(&config.docker_root)),
         };
         let mut collector = Self {
             roots: Roots::open(&layout),
@@ -342,6 +347,9 @@ impl Collector {
 
     /// Makes the apps what the groups and processes say, and notes who came and went.
     fn settle(&mut self, now: BootTime) {
+        if let Some(containers) = &mut self.host_kind.containers {
+            containers.follow(self.tree.groups().keys().map(|path| &**path));
+        }
         let roster = roster(&Found {
             groups: self.tree.groups(),
             processes: self.table.processes(),

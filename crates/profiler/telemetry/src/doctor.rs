@@ -75,6 +75,8 @@ pub struct DoctorReport {
     pub apps: usize,
     /// Descriptors that may still be kept; 0 means that the rest is opened each time.
     pub descriptors_left: usize,
+    /// What bounds tidegate's own use.
+    pub own_bounds: String,
     /// Bounds that were hit, in words.
     pub bounds_hit: Vec<String>,
 }
@@ -161,6 +163,7 @@ impl Collector {
             nics: host.nics.iter().map(ToString::to_string).collect(),
             apps: self.apps().count(),
             descriptors_left: self.descriptors.left(),
+            own_bounds: self.own_bounds(),
             bounds_hit: self.bounds_hit(),
         }
     }
@@ -348,6 +351,23 @@ impl Collector {
             additions.push("process events in place of sweeps".to_owned());
         }
         additions
+    }
+
+    /// The limits of the group that this process was put into, or else its own budget.
+    fn own_bounds(&self) -> String {
+        let own = self.table.processes().get(&std::process::id());
+        let path = own.and_then(|process| process.group.as_deref());
+        let limits = path
+            .and_then(|path| self.slots().limits_of(path))
+            .filter(|(cores, bytes)| cores.is_finite() || bytes.is_finite());
+        let budget = self.config.budget;
+        match (path, limits) {
+            (Some(path), Some((cores, bytes))) => format!("group {path}: {cores} cores, {bytes} bytes"),
+            _ => format!(
+                "internal budget: {} cores, {} bytes",
+                budget.cpu_cores, budget.memory_bytes
+            ),
+        }
     }
 
     fn bounds_hit(&self) -> Vec<String> {

@@ -615,6 +615,11 @@ impl GroupReader {
         row.set(Field::MemoryHigh, self.limits.memory_high);
     }
 
+    /// Limits as they were last read, in cores and bytes; NaN where unknown.
+    pub(crate) fn bounds(&self) -> (f64, f64) {
+        (self.limits.cpu_cores, self.limits.memory)
+    }
+
     /// Forgets all readings, so that no rate spans a gap.
     pub(crate) fn forget(&mut self) {
         self.counters = Counters::default();

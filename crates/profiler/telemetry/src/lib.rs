@@ -13,6 +13,7 @@ mod budget;
 mod clock;
 mod collector;
 mod connector;
+mod containers;
 mod disks;
 mod doctor;
 mod error;

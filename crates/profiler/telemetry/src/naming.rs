@@ -5,6 +5,7 @@
 //! name the container, not the service), plain groups are named by path. Pure text; no I/O.
 
 use crate::TelemetryError;
+use crate::containers::ContainerNames;
 use std::sync::Arc;
 use tidegate_types::{AppName, Owner};
 
@@ -129,12 +130,14 @@ pub(crate) struct Described {
 }
 
 /// What the host is, as far as names depend on it.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct HostKind {
     /// systemd is PID 1.
     pub(crate) systemd: bool,
     /// First folders of groups that tidegate makes.
     pub(crate) own_prefixes: Vec<String>,
+    /// Names of Docker's containers.
+    pub(crate) containers: Option<ContainerNames>,
 }
 
 const UNIT_SUFFIXES: [&str; 6] = [".service", ".scope", SLICE, ".socket", ".mount", ".swap"];
@@ -148,14 +151,22 @@ fn is_unit(folder: &str) -> bool {
         .any(|suffix| folder.len() > suffix.len() && folder.ends_with(suffix))
 }
 
-/// A container id: its first 12 digits name it, as the engines' own commands show it.
 fn container_id(text: &str) -> Option<&str> {
     let is_id = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_id.then(|| &text[..12])
+    is_id.then_some(text)
 }
 
-/// The engine and short id of a container's folder.
-fn container(folder: &str, parent: Option<&str>) -> Option<(&'static str, String)> {
+/// The id of the Docker container at `path`, where it is one.
+pub(crate) fn docker_id(path: &str) -> Option<&str> {
+    let (above, last) = path.rsplit_once('/')?;
+    match container(last, above.rsplit('/').next())? {
+        ("docker", id) => Some(id),
+        _ => None,
+    }
+}
+
+/// The engine and id of a container's folder.
+fn container<'path>(folder: &'path str, parent: Option<&str>) -> Option<(&'static str, &'path str)> {
     const SCOPES: [(&str, &str); 4] = [
         ("docker-", "docker"),
         ("libpod-", "podman"),
@@ -169,12 +180,12 @@ fn container(folder: &str, parent: Option<&str>) -> Option<(&'static str, String
             Some(pod) if pod.starts_with("pod") => "containerd",
             _ => return None,
         };
-        return Some((engine, id.to_owned()));
+        return Some((engine, id));
     }
     let stem = folder.strip_suffix(".scope").unwrap_or(folder);
     SCOPES.iter().find_map(|(prefix, engine)| {
         let id = container_id(stem.strip_prefix(prefix)?)?;
-        Some((*engine, id.to_owned()))
+        Some((*engine, id))
     })
 }
 
@@ -215,17 +226,7 @@ pub(crate) fn describe(path: &str, host: &HostKind) -> Described {
     let in_pods =
         folders[0].starts_with("kubepods") || above.iter().any(|folder| folder.starts_with("kubepods"));
     if let Some((engine, id)) = container(last, above.last().copied()) {
-        let manager = if in_pods { "kubelet" } else { engine };
-        let name = match above.iter().rev().find_map(|folder| pod(folder)) {
-            Some(uid) if in_pods => format!("pod:{uid}/{id}"),
-            _ => format!("{engine}:{id}"),
-        };
-        return Described {
-            name: AppName::new(&name),
-            owner: other(manager),
-            closed: true,
-            passive: false,
-        };
+        return by_engine(engine, id, above.iter().copied().filter(|_| in_pods), host);
     }
     if in_pods {
         return match pod(last) {
@@ -261,6 +262,33 @@ pub(crate) fn describe(path: &str, host: &HostKind) -> Described {
         by_systemd(path, last, above)
     } else {
         plain(Owner::Delegated)
+    }
+}
+
+/// A container of `engine`; in Kubernetes, `pods_above` holds its pod's folder, and the kubelet decides over it.
+fn by_engine<'path>(
+    engine: &str,
+    id: &str,
+    pods_above: impl DoubleEndedIterator<Item = &'path str> + Clone,
+    host: &HostKind,
+) -> Described {
+    let manager = if pods_above.clone().next().is_some() {
+        "kubelet"
+    } else {
+        engine
+    };
+    let names = host.containers.as_ref().filter(|_| engine == "docker");
+    // Without a name, the first 12 digits of the id, as the engines' own commands show it.
+    let known = names.and_then(|names| names.get(id)).unwrap_or(&id[..12]);
+    let name = match pods_above.rev().find_map(pod) {
+        Some(uid) => format!("pod:{uid}/{known}"),
+        None => format!("{engine}:{known}"),
+    };
+    Described {
+        name: AppName::new(&name),
+        owner: other(manager),
+        closed: true,
+        passive: false,
     }
 }
 
@@ -306,6 +334,7 @@ mod tests {
         let host = HostKind {
             systemd,
             own_prefixes: vec!["tidegate".to_owned()],
+            containers: None,
         };
         let described = describe(path, &host);
         assert_eq!(

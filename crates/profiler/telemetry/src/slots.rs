@@ -385,6 +385,12 @@ impl Slots {
         })
     }
 
+    /// CPU and memory limit of the group at `path`, in cores and bytes; infinite without.
+    pub(crate) fn limits_of(&self, path: &str) -> Option<(f64, f64)> {
+        let slot = self.all.iter().find(|slot| slot.path() == Some(path))?;
+        slot.group.as_ref().map(GroupReader::bounds)
+    }
+
     /// Apps with a group, and those among them whose groups tell I/O and memory.
     pub(crate) fn coverage(&self) -> [usize; 3] {
         let groups = || self.all.iter().filter_map(|slot| slot.group.as_ref());

@@ -157,3 +157,32 @@ fn cpus_that_go_offline_leave_the_sample() {
     assert!(!fake.entities().contains(&"core:1".to_owned()));
     assert_eq!(fake.collector().doctor().cpus, 1);
 }
+
+#[test]
+fn a_container_made_anew_is_the_same_app() {
+    let id = |digit: &str| digit.repeat(64);
+    let mut fake = Fake::new(&[("cgroup/cgroup.controllers", "cpu\n")]);
+    let start = |fake: &Fake, id: &str| {
+        let config = r#"{"State":{},"RestartPolicy":{"Name":"no"},"Name":"/web","Driver":"overlay2"}"#;
+        fake.write(&[
+            (&format!("docker/{id}/config.v2.json"), config),
+            (&format!("cgroup/docker/{id}/cpu.stat"), "usage_usec 0\n"),
+        ]);
+    };
+    start(&fake, &id("a"));
+    fake.collect();
+    assert_eq!(fake.events(), ["+docker:web", "+group:/docker", "+short-lived"]);
+    fake.remove(&format!("cgroup/docker/{}", id("a")));
+    start(&fake, &id("b"));
+    fake.pass(1.0, 1.0);
+    fake.collect();
+    assert_eq!(fake.events(), ["+docker:web"], "the same app with another group");
+    fake.write(&[(&format!("cgroup/docker/{}/cpu.stat", id("c")), "usage_usec 0\n")]);
+    fake.pass(1.0, 1.0);
+    fake.collect();
+    assert_eq!(
+        fake.events(),
+        ["+docker:cccccccccccc"],
+        "without a name it goes by its id"
+    );
+}

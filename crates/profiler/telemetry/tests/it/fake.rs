@@ -94,6 +94,7 @@ impl Fake {
             cgroup_root: self.path("cgroup"),
             sys_root: self.path("sys"),
             passwd: self.path("passwd"),
+            docker_root: self.path("docker"),
             rules: self.rules.clone(),
             sweep_interval: Duration::from_secs(5),
             process_events: false,

@@ -216,12 +216,19 @@ fn steady_state_on_this_host_allocates_nothing() {
     };
     let mut collector = Collector::new(config).expect("this host can be read");
     let mut sample = Sample::default();
-    // Processes of others come and go meanwhile, so one quiet look among several is asked for.
-    let quiet = (0..20).any(|_| {
+    // Processes and groups of others come and go meanwhile, so one quiet look among many is asked for.
+    let quiet = (0..300).any(|_| {
         std::thread::sleep(Duration::from_millis(50));
         let before = crate::counting::allocations();
         collector.collect(&mut sample);
         crate::counting::allocations() == before
     });
     assert!(quiet);
+}
+
+#[test]
+fn a_collector_may_be_made_in_one_thread_and_used_in_another() {
+    fn sendable<T: Send>() {}
+    sendable::<Collector>();
+    sendable::<FastPoll>();
 }
