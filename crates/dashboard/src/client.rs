@@ -112,13 +112,15 @@ impl Client {
         let mut stream = UnixStream::connect(&self.path)?;
         stream.set_read_timeout(Some(self.timeout))?;
         stream.set_write_timeout(Some(self.timeout))?;
-        let head = format!(
+        // One write: a server that answers without reading the body may close before a second one arrives.
+        let mut request = format!(
             "{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
             body.len()
-        );
-        stream.write_all(head.as_bytes())?;
-        stream.write_all(body)?;
+        )
+        .into_bytes();
+        request.extend_from_slice(body);
+        stream.write_all(&request)?;
         let mut answer = Vec::new();
         stream.take(MAX_ANSWER_BYTES).read_to_end(&mut answer)?;
         Ok(answer)

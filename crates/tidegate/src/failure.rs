@@ -36,6 +36,13 @@ impl Failure {
         }
     }
 
+    /// An error with everything behind it.
+    pub(crate) fn chain(status: Status, error: &dyn std::error::Error) -> Self {
+        let causes = std::iter::successors(error.source(), |cause| cause.source());
+        let text = causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
+        Self::new(status, text)
+    }
+
     pub(crate) fn usage(text: impl fmt::Display) -> Self {
         Self::new(Status::Usage, text)
     }

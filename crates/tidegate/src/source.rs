@@ -16,7 +16,7 @@ pub(crate) enum Source {
 
 /// A failure of the daemon's answer, with its hint.
 pub(crate) fn client_failure(error: &ClientError) -> Failure {
-    let failure = Failure::environment(error);
+    let failure = Failure::chain(Status::Environment, error);
     match error.hint() {
         Some(hint) => failure.hint(hint),
         None => failure,

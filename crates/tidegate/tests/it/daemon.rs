@@ -79,7 +79,12 @@ fn pause_and_resume_are_heard() {
     let daemon = world.run(&[]);
     world.wait_for_apps();
     let told = |verb: &str, expected: bool| {
-        assert!(world.verb(verb, &[]).status.success(), "{verb}");
+        let output = world.verb(verb, &[]);
+        assert!(
+            output.status.success(),
+            "{verb}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         let heard = (0..50).any(|_| {
             std::thread::sleep(std::time::Duration::from_millis(100));
             world.json("top", &["--once"])["paused"] == expected
