@@ -46,6 +46,13 @@ impl Daemon {
     ) -> Result<Self> {
         let folder = stage.folder.join(name);
         let run = run_folder(stage, name);
+        // What an earlier run learned must not help this one.
+        match std::fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot empty {}", folder.display()));
+            }
+            _ => {}
+        }
         for path in [&folder, &run] {
             std::fs::create_dir_all(path).with_context(|| format!("cannot make {}", path.display()))?;
         }

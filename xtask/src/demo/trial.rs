@@ -1,6 +1,7 @@
 //! The live trial of a variant of the batch's hot function, as a user would ask for it.
 
 use super::daemon::Daemon;
+use super::program::HOT_FUNCTION;
 use super::stage::Stage;
 use anyhow::{Context, Result};
 use std::process::{Child, Stdio};
@@ -8,7 +9,7 @@ use std::process::{Child, Stdio};
 /// Asks for a variant of the batch's hot function and its live trial, which takes a while.
 pub(super) fn start(stage: &Stage, daemon: &Daemon, pid: u32) -> Result<Child> {
     let pid = pid.to_string();
-    let mut command = daemon.verb(stage, &["switch", &pid, "multiply", "--to", "cpu", "--trial"]);
+    let mut command = daemon.verb(stage, &["switch", &pid, HOT_FUNCTION, "--to", "cpu", "--trial"]);
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -40,7 +41,7 @@ pub(super) fn describe(verdict: Option<Result<serde_json::Value>>) -> String {
             let kept = verdict["kept"].as_bool().unwrap_or(false);
             let at = |index: usize| verdict["interval"][index].as_f64().unwrap_or(f64::NAN);
             format!(
-                "Live trial of `multiply` for the scenario cpu: {} is kept. Base cost over variant cost per product: {:.3} \
+                "Live trial of `{HOT_FUNCTION}` for the scenario cpu: {} is kept. Base cost over variant cost per product: {:.3} \
                  (95 % interval {:.3} to {:.3}). {}",
                 if kept { "the variant" } else { "the base" },
                 verdict["ratio"].as_f64().unwrap_or(f64::NAN),
