@@ -164,6 +164,17 @@ fields! {
     }
 }
 
+/// Where the fields of each kind begin: asked for with every value of every row, so it is not searched.
+static FIRST_OF_KIND: [usize; EntityKind::AppDisk as usize + 1] = {
+    let mut first = [usize::MAX; EntityKind::AppDisk as usize + 1];
+    let mut position = SPECS.len();
+    while position > 0 {
+        position -= 1;
+        first[SPECS[position].kind as usize] = position;
+    }
+    first
+};
+
 impl Field {
     /// Everything the registry knows of this field.
     pub fn spec(self) -> &'static FieldSpec {
@@ -172,11 +183,7 @@ impl Field {
 
     /// The position of this field in a row of its kind.
     pub fn slot(self) -> usize {
-        let first = SPECS
-            .iter()
-            .position(|spec| spec.kind == self.spec().kind)
-            .unwrap_or(0);
-        self as usize - first
+        self as usize - FIRST_OF_KIND[self.spec().kind as usize]
     }
 
     /// All fields, or those of one kind, in registry order.
