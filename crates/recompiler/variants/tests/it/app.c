@@ -1,10 +1,15 @@
 /* A program with one switchable function, its sections written by hand as the compiler plugin would. It checks
    every result, and says at the end what it saw. Ends after SECONDS or at SIGTERM. Usage: app SECONDS THREADS */
+#define _GNU_SOURCE
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -65,12 +70,37 @@ static void *work(void *unused) {
   return (void *)bad;
 }
 
+/* Installs a restriction that survives exec, and starts over without asking for it again. */
+static void restrict_and_restart(char **argv) {
+  struct sock_filter allow_all = {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW};
+  struct sock_fprog program = {1, &allow_all};
+  if (argv[3][0] == 'm') {
+    if (prctl(65 /* PR_SET_MDWE */, 1, 0, 0, 0) != 0) return;
+  } else {
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) return;
+  }
+  argv[3] = NULL;
+  execv("/proc/self/exe", argv);
+}
+
 int main(int argc, char **argv) {
   int threads = argc > 2 ? atoi(argv[2]) : 1;
   long bad = 0;
   signal(SIGTERM, stop);
   end = now() + (argc > 1 ? atof(argv[1]) : 1);
-  if (argc > 3) {
+#ifdef IMPORTS_UNSHARE
+  if (threads < 0) unshare(CLONE_NEWNS);
+#endif
+  if (argc > 3 && argv[3][0] == 'u') {
+    /* Another user from here on. */
+    usleep(300000);
+    bad += setuid(65534) != 0;
+    bad += (long)work(NULL);
+  } else if (argc > 3 && (argv[3][0] == 'm' || argv[3][0] == 's')) {
+    restrict_and_restart(argv);
+    return 77;
+  } else if (argc > 3) {
     /* One child that goes on by itself. */
     usleep(500000);
     pid_t child = fork();

@@ -71,6 +71,48 @@ fn switching_by_name_comes_from_the_cache_the_second_time() {
     assert_eq!(entries[0].label.as_ref().unwrap().function, "mix");
 }
 
+/// Switches everything under `threads` threads until every function had `least` rounds.
+fn check_facts(test: &str, threads: &str, flags: &[&str]) {
+    let Some(tools) = Tools::find(test) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut all = vec!["-O2", "-pthread"];
+    all.extend(flags);
+    let program = tools.build(
+        &[source("facts.c")],
+        &all,
+        &["count", "mean", "self"],
+        folder.path(),
+    );
+    let bench = Bench { folder, program };
+    let server = bench.serve_with(Some(Worker::new(&tools.worker).unwrap()));
+    let board = server.board();
+    let child = bench.run(&[threads]);
+    let process = child.id();
+    wait_until("the runtime connects", || board.is_connected(process));
+    load_all(board, process);
+    let loaded = board.functions(process).unwrap();
+    assert!(loaded.len() == 3 && loaded.iter().all(|info| !info.loaded.is_empty()));
+    let mut rounds = 0;
+    while rounds < 20_000 {
+        let report = board
+            .storm(process, Duration::from_millis(200), Duration::ZERO)
+            .unwrap();
+        assert_eq!(report.failures, 0);
+        rounds += report.rounds;
+    }
+    assert_eq!(value(&stop(child), "bad"), 0);
+}
+
+#[test]
+fn statics_thread_locals_and_addresses_stay_on_two_threads() {
+    check_facts("facts_two", "2", &[]);
+}
+
+#[test]
+fn statics_thread_locals_and_addresses_stay_on_sixteen_threads() {
+    check_facts("facts_sixteen", "16", &["-no-pie"]);
+}
+
 fn own_user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
@@ -165,6 +207,26 @@ fn check_real_program(
     assert!(loaded >= least, "{loaded} of {}", infos.len());
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{:?}", output.status);
+}
+
+#[test]
+fn zlib_gives_back_what_it_was_given_in_a_storm() {
+    let Some(sources) = crate_sources("zlib_round_trip", "libz-sys-1.1") else {
+        return;
+    };
+    let zlib = sources.join("src/zlib");
+    let names = [
+        "adler32", "compress", "crc32", "deflate", "inffast", "inflate", "inftrees", "trees", "uncompr",
+        "zutil",
+    ];
+    let mut files: Vec<PathBuf> = names
+        .iter()
+        .map(|name| zlib.join(name).with_extension("c"))
+        .collect();
+    files.push(source("zlib_round_trip.c"));
+    let include = format!("-I{}", zlib.display());
+    let flags = ["-O2", "-w", "-DHAVE_UNISTD_H", &include];
+    check_real_program("zlib_round_trip", &files, &flags, [&["1000"], &["8"]], 15);
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! The runtime in a real process, driven through the switchboard.
 
-use crate::support::{Bench, output_of, proc_text, stop, triple_image, value, wait_until};
+use crate::support::{Bench, output_of, proc_text, skip, stop, triple_image, value, wait_until};
 use std::time::{Duration, Instant};
 use tidegate_format::image::CpuFeatures;
 use tidegate_format::message::Reason;
 use tidegate_format::scenario::Scenario;
 use tidegate_variants::VariantsError;
+use tidegate_variants::client::{Answer, Command, ask, inspect_process};
 use tidegate_variants::switchboard::Switchboard;
 
 fn load(board: &Switchboard, process: u32, scenario: Scenario, factor: u8) -> Result<(), VariantsError> {
@@ -287,5 +288,152 @@ fn pause_puts_the_base_back_and_refuses_until_resumed() {
     ));
     board.resume();
     assert_eq!(board.switch(process, None, Scenario::Cpu).unwrap().0, 1);
+    assert_eq!(value(&stop(child), "bad"), 0);
+}
+
+/// The program as it is found from outside, while no runtime of it connects.
+fn check_inert(test: &str, flags: &[&str], arguments: &[&str], expect: &str) {
+    let Some(bench) = Bench::new(test, flags) else {
+        return;
+    };
+    let server = bench.serve();
+    let child = bench.run(arguments);
+    let process = child.id();
+    let restarted = || {
+        !arguments
+            .get(2)
+            .is_some_and(|word| proc_text(process, "cmdline").contains(word))
+    };
+    wait_until("the program runs", || {
+        proc_text(process, "status").contains("Threads:\t1") && restarted()
+    });
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(!server.board().is_connected(process));
+    let inspection = inspect_process(process).unwrap();
+    assert_eq!(
+        (inspection.connected, inspection.functions.len()),
+        (Some(false), 1)
+    );
+    assert!(inspection.reason.contains(expect), "{}", inspection.reason);
+    assert!(proc_text(process, "status").contains("Threads:\t1"));
+    assert_eq!(value(&stop(child), "bad"), 0);
+}
+
+#[test]
+fn a_program_that_imports_unshare_is_left_alone() {
+    check_inert(
+        "imports_unshare",
+        &["-DIMPORTS_UNSHARE"],
+        &["60"],
+        "imports unshare",
+    );
+}
+
+#[test]
+fn a_program_under_a_seccomp_filter_is_left_alone() {
+    check_inert("seccomp", &[], &["60", "1", "seccomp"], "seccomp filter");
+}
+
+#[test]
+fn without_new_executable_memory_nothing_is_loaded_and_the_reason_is_told() {
+    let Some(bench) = Bench::new("mdwe", &[]) else {
+        return;
+    };
+    let server = bench.serve();
+    let mut child = bench.run(&["60", "1", "mdwe"]);
+    let (process, board) = (child.id(), server.board());
+    wait_until("the runtime connects", || {
+        let told = board
+            .processes()
+            .iter()
+            .any(|info| info.reason == Reason::MemoryDenyWriteExecute);
+        told || child.try_wait().unwrap().is_some()
+    });
+    if child.try_wait().unwrap().is_some() {
+        skip("mdwe", "the kernel has no PR_SET_MDWE");
+        return;
+    }
+    let done = load(board, process, Scenario::Cpu, 3);
+    let expect = Reason::MemoryDenyWriteExecute;
+    assert!(
+        matches!(done, Err(VariantsError::Refused { reason, .. }) if reason == expect),
+        "{done:?}"
+    );
+    assert_eq!(value(&stop(child), "bad"), 0);
+}
+
+#[test]
+fn a_program_that_changes_its_user_loses_its_helper_and_runs_the_base() {
+    if !rustix::process::geteuid().is_root() {
+        skip("changes_user", "only root can change its user");
+        return;
+    }
+    let Some(bench) = Bench::new("changes_user", &[]) else {
+        return;
+    };
+    let server = bench.serve();
+    let child = bench.run(&["60", "1", "user"]);
+    let (process, board) = (child.id(), server.board());
+    wait_until("the runtime connects", || board.is_connected(process));
+    load(board, process, Scenario::Cpu, 3).unwrap();
+    board.switch(process, None, Scenario::Cpu).unwrap();
+    wait_until("the helper is gone", || {
+        proc_text(process, "status").contains("Threads:\t1")
+    });
+    assert!(board.switch(process, None, Scenario::Cpu).is_err());
+    assert_eq!(value(&stop(child), "bad"), 0);
+}
+
+#[test]
+fn commands_go_over_the_socket_and_without_a_daemon_the_verb_serves_it() {
+    let Some(bench) = Bench::new("client", &[]) else {
+        return;
+    };
+    let server = bench.serve();
+    let options = server.board().options().clone();
+    let child = bench.run(&["60"]);
+    let process = child.id();
+    wait_until("the runtime connects", || server.board().is_connected(process));
+    load(server.board(), process, Scenario::Cpu, 3).unwrap();
+    let switch = |to: &str| Command::Switch {
+        process,
+        function: Some("triple".to_owned()),
+        to: to.to_owned(),
+    };
+    let answer = ask(options.clone(), &switch("cpu")).unwrap();
+    assert!(
+        matches!(answer, Answer::Switched { functions: 1, .. }),
+        "{answer:?}"
+    );
+    let Answer::Inspect(inspection) = ask(options.clone(), &Command::Inspect { process }).unwrap() else {
+        panic!("not an inspection");
+    };
+    assert_eq!(inspection.connected, Some(true));
+    assert_eq!(
+        (
+            inspection.functions[0].current.as_str(),
+            inspection.functions[0].loaded.len()
+        ),
+        ("cpu", 1)
+    );
+    let wrong = ask(options.clone(), &switch("sideways"));
+    assert!(matches!(wrong, Err(VariantsError::Remote(_))), "{wrong:?}");
+    let unknown = ask(
+        options.clone(),
+        &Command::Switch {
+            process,
+            function: Some("no".into()),
+            to: "base".into(),
+        },
+    );
+    assert!(unknown.is_err());
+    drop(server);
+    let answer = ask(options.clone(), &switch("base")).unwrap();
+    assert!(
+        matches!(answer, Answer::Switched { functions: 1, .. }),
+        "{answer:?}"
+    );
+    let entries = ask(options, &Command::CacheList).unwrap();
+    assert_eq!(entries, Answer::CacheList { entries: Vec::new() });
     assert_eq!(value(&stop(child), "bad"), 0);
 }
