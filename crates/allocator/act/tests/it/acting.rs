@@ -225,7 +225,7 @@ fn the_runner_keeps_deadlines_and_gives_back_when_it_stops() {
         });
         let runner = runner.expect("start");
         let next = || match events
-            .recv_timeout(std::time::Duration::from_secs(60))
+            .recv_timeout(std::time::Duration::from_mins(1))
             .expect("an event")
         {
             Event::Written(result) => result,
