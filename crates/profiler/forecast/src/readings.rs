@@ -19,6 +19,10 @@ const DEPTH_MAX: usize = 16;
 const ACTIVE_CORES: f64 = 0.1;
 /// Throttled more than this share of time explains the host's waiting.
 const THROTTLED_ACTIVE: f64 = 0.05;
+/// An app that waits elsewhere for at least this share of time, while it uses this much of its limit, might have run
+/// into the limit: whether it would cannot be seen.
+const HELD_ELSEWHERE: f64 = 0.2;
+const HELD_USAGE: f64 = 0.6;
 /// Counterfactual events end where demand falls below this share of the found limit.
 const FOUND_LIMIT_EXIT: f64 = 0.85;
 /// Memory from this share of its limit on is at the limit.
@@ -194,6 +198,9 @@ impl<'a> Reader<'a> {
             apps: vec![name.clone()],
         };
         let Some(lease) = lease else {
+            if self.held_elsewhere(row, name, usage, demand.limit_cores) {
+                reading.level = measured.filter(|level| *level >= 1.0);
+            }
             return (demand.limit_cores.is_some() && measured.is_some()).then_some(reading);
         };
         let found = match lease.found {
@@ -215,6 +222,17 @@ impl<'a> Reader<'a> {
             (None, _) => None,
         };
         Some(reading)
+    }
+
+    /// Whether the app waits for CPUs, or under a limit above it, so that its own limit is out of its reach.
+    fn held_elsewhere(&self, row: &Row, name: &AppName, usage: Option<f64>, limit: Option<f64>) -> bool {
+        let own = throttled_share(row).unwrap_or(0.0);
+        let waiting = finite(row, Field::CpuWaiting).unwrap_or(0.0) - own;
+        let above = held_from_above(self.sample, self.apps, name);
+        let near = usage
+            .zip(limit)
+            .is_some_and(|(usage, limit)| usage >= HELD_USAGE * limit);
+        near && waiting.max(above) >= HELD_ELSEWHERE
     }
 
     fn read_host(&self, row: &Row, waiting: &Waiting, readings: &mut Vec<Reading>) {

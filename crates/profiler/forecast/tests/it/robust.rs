@@ -1,9 +1,12 @@
 //! Gaps, restarts, reboots, absent counters, equal bytes for equal inputs, and any input at all.
 
-use crate::sim::{Beat, START_UTC_MS, Seeded, Sim, managed};
+use crate::sim::{Beat, START_UTC_MS, Seeded, Sim, limit_unit, managed};
 use proptest::prelude::*;
 use tidegate_forecast::{ForecastConfig, Forecaster, UNIT_STATE_BYTES_MAX};
-use tidegate_types::{AppName, Apps, BootTime, Class, Entity, Field, Moment, Row, Sample, Treatment};
+use tidegate_types::{
+    AppName, Apps, BootTime, Cause, Class, Entity, Field, KnobValue, Lease, LeaseId, Moment, Row, Sample,
+    Treatment, Trigger, Unit,
+};
 
 fn busy_sim(seed: u64, seconds: u64) -> Sim {
     let mut random = Seeded(seed);
@@ -144,6 +147,30 @@ fn a_reboot_moves_what_was_learned_to_the_new_clock() {
     assert!(off.min(60.0 - off) < 3.0, "{moved_s} is not {expect_s}");
 }
 
+/// A lease in effect around `now`, with whatever limits the numbers give.
+fn any_lease(now: Moment, found: f64, asked: f64) -> Lease {
+    let limit = |cores: f64| KnobValue::CpuMax {
+        quota_us: (cores > 0.5).then_some((cores * 1e5) as u64),
+        period_us: 100_000,
+        burst_us: 0,
+    };
+    Lease {
+        id: LeaseId(1),
+        app: AppName::new("web"),
+        asked: limit(asked),
+        found: (found > 0.1).then(|| limit(found)),
+        start: now.boot.plus_seconds(-0.5),
+        end: now.boot.plus_seconds(0.5),
+        cause: Cause {
+            trigger: Trigger::Predicted,
+            prediction: None,
+            unit: if found > 1.0 { Unit::Cpu } else { limit_unit("web") },
+            beneficiary: AppName::new("web"),
+            rule: String::new(),
+        },
+    }
+}
+
 fn any_value() -> impl Strategy<Value = f64> {
     prop_oneof![
         Just(f64::NAN),
@@ -182,7 +209,8 @@ proptest! {
             web.set(Field::CpuWaiting, waiting);
             let rows = match kind { 0 => vec![], 1 => vec![host], _ => vec![host, web] };
             let sample = Sample { now, interval_s: step as f64 / 1e9, rows };
-            let _events = forecaster.observe(&sample, &apps, &[]);
+            let leases = if kind == 2 { vec![any_lease(now, usage, limit)] } else { vec![] };
+            let _events = forecaster.observe(&sample, &apps, &leases);
             let map = forecaster.map(now, &apps);
             for entry in &map.entries {
                 prop_assert!((0.0..=1.0).contains(&entry.confidence), "{entry:?}");

@@ -250,3 +250,34 @@ fn waiting_that_may_be_the_batchs_alone_is_unknown() {
             .is_some_and(|entry| entry.ongoing_since.is_none())
     );
 }
+
+/// An app that is starved of CPUs uses less than its limit, for another reason than that it wants less.
+#[test]
+fn a_limit_out_of_reach_is_unknown() {
+    let one = apps(&[("web", Class::Standard, None)]);
+    let starved = [
+        (Field::CpuUsage, 0.4),
+        (Field::CpuLimit, 0.5),
+        (Field::CpuThrottled, 0.02),
+        (Field::CpuWaiting, 0.5),
+    ];
+    let rows = [app_row("web", &starved), row(Entity::Host, &[])];
+    check(&one, &rows, &["cpu"]);
+    let (_, mut forecaster) = show(&one, &rows);
+    let unit: Unit = "limit:web/cpu".parse().expect("a unit");
+    assert!(forecaster.map(moment(10), &one).entry(&unit).is_some());
+    for second in 11..90 {
+        let mut sample = Sample {
+            now: moment(second),
+            interval_s: 1.0,
+            rows: rows.to_vec(),
+        };
+        sample.sort();
+        forecaster.observe(&sample, &one, &[]);
+    }
+    let outcomes = forecaster.take_outcomes();
+    let of_limit = outcomes
+        .iter()
+        .find(|outcome| outcome.unit == unit && outcome.window_s == 60);
+    assert_eq!(of_limit.map(|outcome| outcome.happened), Some(None));
+}
