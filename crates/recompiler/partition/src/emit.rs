@@ -4,6 +4,7 @@
 //! slots first, then calls, then stubs (which take over every use that is left), then tables (which refer to
 //! what symbols mean *after* the stubs took their names).
 
+mod library;
 mod tables;
 
 use crate::early::{Chosen, Plan};

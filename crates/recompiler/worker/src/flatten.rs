@@ -19,7 +19,7 @@ use tidegate_format::image::{
 };
 use tidegate_format::request::{CompileError, CompileErrorKind};
 use tidegate_format::scenario::Scenario;
-use tidegate_format::section::AnchorKind;
+use tidegate_format::section::{ANCHOR_INDIRECT, AnchorKind};
 
 /// What the image is for.
 pub(crate) struct Target<'a> {
@@ -38,6 +38,8 @@ const GAP: u8 = 0xcc;
 const CELL_LENGTH: usize = 8;
 /// `call *disp32(%rip)`.
 const CALL_THROUGH_CELL: [u8; 2] = [0xff, 0x15];
+/// `jmp *disp32(%rip)`, filled up with `int3`.
+const JUMP_THROUGH_CELL: [u8; CELL_LENGTH] = [0xff, 0x25, 0, 0, 0, 0, GAP, GAP];
 
 type Outcome<T> = Result<T, CompileError>;
 
@@ -62,9 +64,10 @@ pub(crate) fn flatten(object: &[u8], target: &Target<'_>, anchors: &Anchors<'_>)
     };
     let sections = flattener.sort_sections()?;
     flattener.append(&sections.text, GAP)?;
+    let jumps = flattener.add_jumps(&sections)?;
     let text_length = flattener.span.len();
     flattener.append(&sections.rodata, 0)?;
-    let cells = flattener.add_cells(&sections)?;
+    let cells = flattener.add_cells(&sections, jumps)?;
     let rodata_length = flattener.span.len() - text_length;
     flattener.align(8, 0);
     let eh_frame_offset = flattener.span.len();
@@ -123,6 +126,8 @@ impl Sections {
 #[derive(Default)]
 struct Cells {
     offsets: HashMap<SymbolIndex, u32>,
+    /// Jumps through cells, for direct calls of what may be far.
+    jumps: HashMap<SymbolIndex, u32>,
     relocations: Vec<Relocation>,
 }
 
@@ -131,15 +136,15 @@ struct Cells {
 enum Meaning {
     /// A place in the span.
     Span(u32),
-    /// An anchor.
-    Anchor(u32, AnchorKind),
+    /// An anchor; `far` where it may be at any distance.
+    Anchor { index: u32, kind: AnchorKind, far: bool },
 }
 
 impl Meaning {
     fn target(self) -> RelocationTarget {
         match self {
             Self::Span(offset) => RelocationTarget::Span(offset),
-            Self::Anchor(index, _) => RelocationTarget::Anchor(index),
+            Self::Anchor { index, .. } => RelocationTarget::Anchor(index),
         }
     }
 }
@@ -212,33 +217,69 @@ impl<'data> Flattener<'_, 'data> {
         Ok(())
     }
 
-    /// One cell for each symbol that is referred to through one.
-    fn add_cells(&mut self, sections: &Sections) -> Outcome<Cells> {
-        self.align(CELL_LENGTH, 0);
-        let mut cells = Cells::default();
-        for index in sections.all() {
-            let wanted: Vec<_> = self
-                .section(index)?
-                .relocations()
-                .filter_map(|(_, one)| cell_symbol(&one))
-                .collect();
-            for symbol in wanted {
-                if cells.offsets.contains_key(&symbol) {
-                    continue;
-                }
-                let offset = self.span.len() as u32;
-                let target = self.meaning(symbol)?.target();
-                cells.offsets.insert(symbol, offset);
-                cells.relocations.push(Relocation {
-                    offset,
-                    kind: RelocationKind::Absolute64,
-                    target,
-                    addend: 0,
-                });
-                self.span.extend([0; CELL_LENGTH]);
+    /// One `jmp *cell(%rip)` for each symbol that is called directly although it may be far: calls that code
+    /// generation makes by itself, like the one behind a stack protector.
+    fn add_jumps(&mut self, sections: &Sections) -> Outcome<HashMap<SymbolIndex, u32>> {
+        let mut jumps = HashMap::new();
+        for symbol in self.symbols(sections, direct_call_symbol)? {
+            if jumps.contains_key(&symbol)
+                || !matches!(self.meaning(symbol)?, Meaning::Anchor { far: true, .. })
+            {
+                continue;
             }
+            self.align(CELL_LENGTH, GAP);
+            jumps.insert(symbol, self.span.len() as u32);
+            self.span.extend(JUMP_THROUGH_CELL);
+        }
+        Ok(jumps)
+    }
+
+    /// One cell for each symbol that is referred to through one.
+    fn add_cells(&mut self, sections: &Sections, jumps: HashMap<SymbolIndex, u32>) -> Outcome<Cells> {
+        self.align(CELL_LENGTH, 0);
+        let mut cells = Cells {
+            jumps,
+            ..Cells::default()
+        };
+        let mut wanted = self.symbols(sections, cell_symbol)?;
+        wanted.extend(
+            self.symbols(sections, direct_call_symbol)?
+                .iter()
+                .filter(|symbol| cells.jumps.contains_key(symbol)),
+        );
+        for symbol in wanted {
+            if cells.offsets.contains_key(&symbol) {
+                continue;
+            }
+            let offset = self.span.len() as u32;
+            let target = self.meaning(symbol)?.target();
+            cells.offsets.insert(symbol, offset);
+            cells.relocations.push(Relocation {
+                offset,
+                kind: RelocationKind::Absolute64,
+                target,
+                addend: 0,
+            });
+            self.span.extend([0; CELL_LENGTH]);
+        }
+        for (symbol, jump) in &cells.jumps {
+            let cell = cells.offsets.get(symbol).copied().unwrap_or_default();
+            self.put_relative(jump + 2, i64::from(cell) - 4)?;
         }
         Ok(cells)
+    }
+
+    /// The symbols of all relocations for which `of` names one, in order.
+    fn symbols(
+        &self,
+        sections: &Sections,
+        of: impl Fn(&object::Relocation) -> Option<SymbolIndex>,
+    ) -> Outcome<Vec<SymbolIndex>> {
+        let mut symbols = Vec::new();
+        for index in sections.all() {
+            symbols.extend(self.section(index)?.relocations().filter_map(|(_, one)| of(&one)));
+        }
+        Ok(symbols)
     }
 
     fn meaning(&self, index: SymbolIndex) -> Outcome<Meaning> {
@@ -252,7 +293,11 @@ impl<'data> Flattener<'_, 'data> {
             return Ok(Meaning::Span(start + symbol.address() as u32));
         }
         match self.anchors.find(name) {
-            Some((index, anchor)) => Ok(Meaning::Anchor(index, anchor.kind)),
+            Some((index, anchor)) => Ok(Meaning::Anchor {
+                index,
+                kind: anchor.kind,
+                far: anchor.flags & ANCHOR_INDIRECT != 0,
+            }),
             None => failure(CompileErrorKind::NewImport, name),
         }
     }
@@ -281,6 +326,10 @@ impl<'data> Flattener<'_, 'data> {
             if let Some(cell) = cell_symbol(&one).and_then(|symbol| cells.offsets.get(&symbol)) {
                 self.put_relative(place, i64::from(*cell) + one.addend())?;
                 relocations.extend(self.direct_call(place, self.meaning(symbol)?));
+                continue;
+            }
+            if let Some(jump) = direct_call_symbol(&one).and_then(|symbol| cells.jumps.get(&symbol)) {
+                self.put_relative(place, i64::from(*jump) + one.addend())?;
                 continue;
             }
             let kind = match r_type {
@@ -324,7 +373,12 @@ impl<'data> Flattener<'_, 'data> {
     /// What lets a loader make `call *cell(%rip)` a direct call.
     fn direct_call(&self, place: u32, meaning: Meaning) -> Option<Relocation> {
         let opcode = self.span.get((place as usize).checked_sub(2)?..place as usize)?;
-        let Meaning::Anchor(index, AnchorKind::Function) = meaning else {
+        let Meaning::Anchor {
+            index,
+            kind: AnchorKind::Function,
+            ..
+        } = meaning
+        else {
             return None;
         };
         (opcode == CALL_THROUGH_CELL).then_some(Relocation {
@@ -348,6 +402,20 @@ fn cell_symbol(relocation: &object::Relocation) -> Option<SymbolIndex> {
     ];
     match relocation.target() {
         ObjectTarget::Symbol(symbol) if through_cell.contains(&r_type) => Some(symbol),
+        _ => None,
+    }
+}
+
+/// The symbol that a relocation calls or jumps to directly, where it is of that kind.
+fn direct_call_symbol(relocation: &object::Relocation) -> Option<SymbolIndex> {
+    let RelocationFlags::Elf {
+        r_type: elf::R_X86_64_PLT32,
+    } = relocation.flags()
+    else {
+        return None;
+    };
+    match relocation.target() {
+        ObjectTarget::Symbol(symbol) => Some(symbol),
         _ => None,
     }
 }

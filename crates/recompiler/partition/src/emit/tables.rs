@@ -4,6 +4,7 @@
 //! tied to its function. References are relative to themselves, so no table needs a dynamic relocation; what
 //! lies outside of the object is reached through the global offset table.
 
+use super::library::Libraries;
 use super::{Switchable, associate, c_name, pointer_type};
 use crate::early::{Plan, Symbol};
 use crate::llvm;
@@ -22,13 +23,6 @@ use tidegate_format::section::{
 /// Compression of blobs: half-way between speed and size, as zstd's own default is.
 const COMPRESSION_LEVEL: i32 = 9;
 
-/// Library functions that code generation may call for an intrinsic of the base: the intrinsic and the symbol.
-const MEMORY_FUNCTIONS: [(&str, &str); 3] = [
-    ("llvm.memcpy.", "memcpy"),
-    ("llvm.memmove.", "memmove"),
-    ("llvm.memset.", "memset"),
-];
-
 /// One anchor to lay down.
 struct Anchor {
     kind: AnchorKind,
@@ -44,7 +38,7 @@ pub(super) struct Tables<'a> {
     context: LLVMContextRef,
     plan: &'a Plan,
     cells: HashMap<Value, Value>,
-    memory_functions: Vec<Value>,
+    libraries: Libraries,
     /// What must survive although nothing in the module refers to it.
     kept: Vec<Value>,
     /// What must also survive the linker.
@@ -54,10 +48,10 @@ pub(super) struct Tables<'a> {
 impl<'a> Tables<'a> {
     pub(super) fn new(module: Module, plan: &'a Plan) -> Self {
         let context = llvm!(LLVMGetModuleContext(module.0));
-        let memory_functions = if plan.chosen.is_empty() {
-            Vec::new()
+        let libraries = if plan.chosen.is_empty() {
+            Libraries::default()
         } else {
-            memory_functions(module)
+            Libraries::of(module)
         };
         let (kept, retained) = (Vec::new(), Vec::new());
         Self {
@@ -65,7 +59,7 @@ impl<'a> Tables<'a> {
             context,
             plan,
             cells: HashMap::new(),
-            memory_functions,
+            libraries,
             kept,
             retained,
         }
@@ -178,7 +172,7 @@ impl<'a> Tables<'a> {
                 });
             }
         }
-        for library in self.memory_functions.clone() {
+        for library in self.libraries.called_by(self.module, function.body) {
             let name = library.name();
             if !anchors.iter().any(|anchor| anchor.name == name) {
                 anchors.push(self.anchor(AnchorKind::Function, name, library, 0));
@@ -395,37 +389,6 @@ impl<'a> Tables<'a> {
 /// Whether the value's definition is not in this object.
 fn is_outside(value: Value) -> bool {
     value.is_declaration() || value.linkage() == LLVMLinkage::LLVMAvailableExternallyLinkage
-}
-
-/// The memory functions that the base's code may call.
-fn memory_functions(module: Module) -> Vec<Value> {
-    let used: Vec<String> = llvm::functions(module)
-        .filter(|function| function.use_count() > 0)
-        .map(Value::name)
-        .filter(|name| name.starts_with("llvm.mem"))
-        .collect();
-    let wanted = MEMORY_FUNCTIONS
-        .iter()
-        .filter(|(intrinsic, _)| used.iter().any(|name| name.starts_with(intrinsic)));
-    wanted
-        .map(|(_, symbol)| {
-            llvm::global(module, symbol).unwrap_or_else(|| declare_memory_function(module, symbol))
-        })
-        .collect()
-}
-
-fn declare_memory_function(module: Module, symbol: &str) -> Value {
-    let context = llvm!(LLVMGetModuleContext(module.0));
-    let (pointer, word, wide) = (
-        pointer_type(module),
-        llvm!(LLVMInt32TypeInContext(context)),
-        llvm!(LLVMInt64TypeInContext(context)),
-    );
-    let second = if symbol == "memset" { word } else { pointer };
-    let mut parameters = [pointer, second, wide];
-    let signature = llvm!(LLVMFunctionType(pointer, parameters.as_mut_ptr(), 3, 0));
-    let name = c_name(symbol);
-    Value(llvm!(LLVMAddFunction(module.0, name.as_ptr(), signature)))
 }
 
 /// Appends to one of the two lists of globals that must not be dropped.

@@ -159,3 +159,46 @@ fn a_tunable_is_the_scenario_s_constant_in_a_variant() {
     let path = program.write_variant("batches", &image);
     assert_eq!(program.run(&[&path]), "8128 8\n");
 }
+
+/// Library calls that the IR does not name: rounding, stack protector, 128-bit division, memory.
+const UNNAMED: &str = r#"
+#include "loader.h"
+#include <math.h>
+__attribute__((noinline)) long unnamed(const double *a, long n, char *out) {
+  char buffer[200];
+  unsigned __int128 wide = 1;
+  double s = 0;
+  for (long i = 0; i < n; i++) {
+    s += floor(a[i]) + ceil(a[i] * 3) + round(a[i]) + (double)floorf((float)a[i]);
+    wide = (wide * 1000003 + (unsigned long)i) / (unsigned __int128)(i + 3) % ((unsigned __int128)n << 70);
+    snprintf(buffer, sizeof buffer, "%ld", i);
+    memcpy(out, buffer, (unsigned long)(i % 100));
+  }
+  return (long)s + (long)wide + buffer[0];
+}
+int main(int count, char **arguments) {
+  for (int i = 1; i < count; i++) load_variant(arguments[i]);
+  double a[50];
+  char out[200] = "";
+  for (int i = 0; i < 50; i++) a[i] = i * 1.37 - 20;
+  long result = unnamed(a, 50, out);
+  printf("%ld %s\n", result, out);
+}
+"#;
+
+#[test]
+fn library_calls_that_the_ir_does_not_name_are_the_base_s_own() {
+    for flags in [
+        vec!["-lm"],
+        vec!["-lm", "-fstack-protector-strong", "-D_FORTIFY_SOURCE=2"],
+        vec!["-lm", "-static"],
+        vec!["-lm", "-msse4.1"],
+    ] {
+        let program = build(UNNAMED, &["unnamed"], &flags);
+        let base = program.run(&[]);
+        for scenario in [Scenario::Placebo, Scenario::Cpu, Scenario::Memory] {
+            let path = program.write_variant("unnamed", &program.image("unnamed", scenario));
+            assert_eq!(program.run(&[&path]), base, "{flags:?} {scenario}");
+        }
+    }
+}
