@@ -36,8 +36,8 @@ pub struct StoreConfig {
     pub checkpoint_bytes: u64,
     /// What power loss may cost, in seconds: how often written data is made safe.
     pub sync_every_s: f64,
-    /// Whether syncing and sealing happen on a thread of their own (`true` for a daemon, whose tick must
-    /// not wait for a disk) or at once (tests, imports).
+    /// Whether syncing and sealing happen on threads of their own (`true` for a daemon, whose tick must not
+    /// wait for a disk) or at once (tests).
     pub background: bool,
 }
 

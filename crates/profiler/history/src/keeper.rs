@@ -1,7 +1,8 @@
 //! The hand that does what may wait for the disk: syncing and maintenance, beside the tick.
 //!
-//! The tick hands over a job and goes on; a job that is still under way is not queued twice. What the keeper
-//! has to say is collected by the tick. Inline (in tests and imports) the same jobs run at once.
+//! The tick hands over a job and goes on. Syncing has a thread of its own, because what power loss may cost is
+//! promised and must not wait for sealing, which runs last in line. What they have to say is collected by the
+//! tick. Inline (in tests) the same jobs run at once.
 
 use crate::config::StoreConfig;
 use crate::maintain::{Damage, Disk, Maintained, maintain};
@@ -11,8 +12,11 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-/// Jobs that may wait: one sync and one maintenance under way, one of each behind them.
-const QUEUE: usize = 4;
+/// Jobs that may wait behind the one under way; more would only repeat it.
+const QUEUE: usize = 1;
+
+/// Sealing may wait; what is watched may not.
+const SEALING_NICE: i32 = 19;
 
 enum Job {
     Sync(Vec<Arc<dyn LogFile>>),
@@ -75,11 +79,14 @@ fn record(findings: &mut Findings, done: crate::Result<Maintained>) {
 /// The handle that the store holds.
 pub(crate) struct Keeper {
     work: Arc<Work>,
-    thread: Option<(SyncSender<Job>, JoinHandle<()>)>,
+    threads: Option<[Hand; 2]>,
 }
 
+/// A running thread and the way to it.
+type Hand = (SyncSender<Job>, JoinHandle<()>);
+
 impl Keeper {
-    /// Starts the thread, if the settings ask for one; where none can be started, jobs run inline.
+    /// Starts the threads, if the settings ask for them; where none can be started, jobs run inline.
     pub(crate) fn start(storage: Disk, dir: PathBuf, config: StoreConfig) -> Self {
         let background = config.background;
         let work = Arc::new(Work {
@@ -88,17 +95,27 @@ impl Keeper {
             config,
             findings: Mutex::default(),
         });
-        let thread = background.then(|| spawn(work.clone())).flatten();
-        Self { work, thread }
+        let threads = background.then(|| {
+            let sync = spawn(work.clone(), "history-sync", None)?;
+            let maintain = spawn(work.clone(), "history-seal", Some(SEALING_NICE))?;
+            Some([sync, maintain])
+        });
+        let threads = threads.flatten();
+        Self { work, threads }
     }
 
     /// False when the queue was full: try again later.
     fn submit(&self, job: Job) -> bool {
-        if let Some((sender, _)) = &self.thread {
-            return sender.try_send(job).is_ok();
-        }
-        self.work.run(job);
-        true
+        let Some([sync, maintain]) = &self.threads else {
+            self.work.run(job);
+            return true;
+        };
+        let (sender, _) = if matches!(job, Job::Sync(_)) {
+            sync
+        } else {
+            maintain
+        };
+        sender.try_send(job).is_ok()
     }
 
     pub(crate) fn sync(&self, files: Vec<Arc<dyn LogFile>>) -> bool {
@@ -114,11 +131,11 @@ impl Keeper {
         self.work.with_findings(std::mem::take)
     }
 
-    /// Waits until all jobs are done and ends the thread.
+    /// Waits until all jobs are done and ends the threads.
     pub(crate) fn stop(&mut self) {
-        if let Some((sender, thread)) = self.thread.take() {
+        for (sender, thread) in self.threads.take().into_iter().flatten() {
             drop(sender);
-            // A panic in the keeper has already been printed by the runtime; the files tell the rest.
+            // A panic in a thread has already been printed by the runtime; the files tell the rest.
             let _ = thread.join();
         }
     }
@@ -130,11 +147,19 @@ impl Drop for Keeper {
     }
 }
 
-fn spawn(work: Arc<Work>) -> Option<(SyncSender<Job>, JoinHandle<()>)> {
+fn spawn(work: Arc<Work>, name: &str, nice: Option<i32>) -> Option<Hand> {
     let (sender, receiver): (_, Receiver<Job>) = sync_channel(QUEUE);
-    let body = move || receiver.into_iter().for_each(|job| work.run(job));
+    let body = move || {
+        if let Some(nice) = nice {
+            // Where it is refused it only runs as everybody else does.
+            let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), nice);
+        }
+        for job in receiver {
+            work.run(job);
+        }
+    };
     let thread = std::thread::Builder::new()
-        .name("history-keeper".to_owned())
+        .name(name.to_owned())
         .spawn(body)
         .ok()?;
     Some((sender, thread))

@@ -3,8 +3,9 @@
 use crate::support::{app, at, inline, sample};
 use tidegate_history::{Decision, Reader, RecordedTick, Store, StoreConfig};
 use tidegate_types::{
-    AppName, BootTime, Cause, ContentionEvent, ContentionMap, Event, Input, Knob, KnobValue, Lease, LeaseId,
-    MapEntry, Moment, Outcome, Output, Plan, PredictionId, Source, Treatment, Trigger, Unit, WriteResult,
+    AppName, BootTime, Cause, ContentionEvent, ContentionMap, DeclaredEvent, Event, Input, Knob, KnobValue,
+    Lease, LeaseId, MapEntry, Moment, Outcome, Output, Plan, PredictionId, Resource, Scenario, Source,
+    Treatment, TrialVerdict, Trigger, Unit, WriteFailure, WriteResult,
 };
 
 const ASKED: KnobValue = KnobValue::CpuMax {
@@ -130,6 +131,77 @@ fn output(second: u64) -> Output {
 
 fn plan_bytes(second: u64) -> Vec<u8> {
     format!("{:?}", output(second).plan).into_bytes()
+}
+
+/// One of each kind, with the numbers that text formats lose.
+fn every_event() -> Vec<Event> {
+    let write = |outcome| WriteResult {
+        lease: LeaseId(u64::MAX),
+        app: AppName::new("é"),
+        knob: Knob::CpuWeight,
+        found: Some(KnobValue::CpuWeight {
+            weight: 100,
+            idle: true,
+        }),
+        outcome,
+        at: BootTime(u64::MAX),
+        restored: true,
+    };
+    let verdict = TrialVerdict {
+        app: AppName::new("work"),
+        pid: 7,
+        function: "hot".to_owned(),
+        scenario: Scenario::Neighbour,
+        kept: false,
+        ratio: f64::INFINITY,
+        interval: (f64::NEG_INFINITY, 0.1 + 0.2),
+        reason: String::new(),
+    };
+    let declared = DeclaredEvent {
+        name: "sale".into(),
+        app: AppName::new("web"),
+        at_utc_ms: -1,
+        duration_s: 1e-300,
+        every_s: None,
+        cores: Some(f64::MIN_POSITIVE),
+    };
+    vec![
+        Event::PolicyChanged("[default]\n".into()),
+        Event::AppWent(AppName::new("")),
+        Event::Written(write(Err(WriteFailure::Refused("EINVAL".to_owned())))),
+        Event::Written(write(Err(WriteFailure::GroupGone))),
+        Event::Written(write(Ok(ASKED))),
+        Event::Waiting {
+            unit: Unit::Limit(AppName::new("a/b"), Resource::Io),
+            share: -0.0,
+        },
+        Event::VariantReady {
+            app: AppName::new("work"),
+            function: "f".to_owned(),
+            scenario: Scenario::Cpu,
+        },
+        Event::Trial(verdict),
+        Event::ModelPromoted("0".repeat(64).into()),
+        Event::Declared(declared),
+        Event::Paused,
+        Event::Resumed,
+    ]
+}
+
+#[test]
+fn every_kind_of_event_reads_back() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (mut store, _) = Store::open(dir.path(), inline()).expect("opens");
+    let input = Input {
+        now: at(0),
+        events: every_event(),
+        sample: None,
+    };
+    store.append_input(&input).expect("well formed");
+    assert_eq!(ticks(store.reader(), 0)[0].input, input);
+    let decisions = store.reader().decisions(i64::MIN).expect("a listing");
+    assert_eq!(decisions.len(), every_event().len() - 2);
+    assert_eq!(store.reader().damage(), []);
 }
 
 fn record(store: &mut Store, seconds: std::ops::Range<u64>) {
