@@ -228,20 +228,30 @@ impl Actuator {
         let mut actions: Vec<(Direction, Action)> = Vec::new();
         for (key, hold) in &self.holds {
             let waits = self.retry.get(key).is_some_and(|retry| *retry > now);
-            if !wanted.contains_key(key) && !waits {
+            if (!wanted.contains_key(key) || self.has_moved(hold)) && !waits {
                 let rises = knob::magnitude(&hold.found) > knob::magnitude(&hold.current);
                 actions.push(((rises, hold.depth()), Action::GiveBack(key.clone())));
             }
         }
         for (key, lease) in wanted {
             let hold = self.holds.get(&key);
-            if hold.is_some_and(|hold| hold.lease == lease) {
+            if hold.is_some_and(|hold| hold.lease == lease || self.has_moved(hold)) {
                 continue;
             }
             actions.push((self.direction(&lease, hold), Action::Hold(lease)));
         }
         actions.sort_by(|(left, _), (right, _)| restore::by_direction(*left, *right));
         actions.into_iter().map(|(_, action)| action).collect()
+    }
+
+    /// Whether the app has another group now than the one whose knob is held.
+    fn has_moved(&self, hold: &Hold) -> bool {
+        let group = self
+            .apps
+            .get(&hold.lease.app)
+            .and_then(|managed| managed.app.group.as_ref());
+        let path = group.and_then(|group| group.in_hierarchy(self.config.layout.hierarchy()));
+        path.is_some_and(|path| path.id != hold.group_id())
     }
 
     /// Whether a lease raises its knob, and how deep that is. What is not ours yet is read; where that fails, so will

@@ -124,6 +124,11 @@ impl Hold {
         (self.lease.app.clone(), self.entry.knob)
     }
 
+    /// Inode of its group's folder.
+    pub(crate) fn group_id(&self) -> u64 {
+        self.entry.group_id
+    }
+
     /// Folders between the root and its group.
     pub(crate) fn depth(&self) -> usize {
         restore::depth(&self.entry.path)

@@ -44,6 +44,12 @@ impl Found {
         self.values.insert(key, value);
     }
 
+    /// The app's groups are others now: what was found on the old ones says nothing of them.
+    pub(crate) fn forget(&mut self, app: &AppName) {
+        self.values.retain(|(name, _), _| name != app);
+        self.touched.retain(|(name, _), _| name != app);
+    }
+
     /// A write of ours happened at `at`.
     pub(crate) fn touch(&mut self, key: &Key, at: BootTime) {
         let last = self.touched.entry(key.clone()).or_insert(at);

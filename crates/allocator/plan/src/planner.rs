@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tidegate_types::{
-    AppName, Apps, BootTime, Class, ContentionMap, Entity, Event, Field, Knob, Lease, Moment, Plan, Resource,
-    Sample, Unit, WriteFailure, WriteResult,
+    App, AppName, Apps, BootTime, Class, ContentionMap, Entity, Event, Field, Group, Knob, Lease, Moment,
+    Plan, Resource, Sample, Unit, WriteFailure, WriteResult,
 };
 
 /// Leases are handed over this long before they start, so that a late tick delays none, in seconds.
@@ -39,6 +39,8 @@ pub struct Planner {
     draws: u64,
     next_lease: u64,
     found: Found,
+    /// Groups of the apps that came.
+    groups: BTreeMap<AppName, Option<Group>>,
     blocked: BTreeMap<Key, BootTime>,
     episodes: BTreeMap<Unit, Episode>,
     /// Onsets up to here are dealt with.
@@ -59,6 +61,7 @@ impl Planner {
             draws: 0,
             next_lease: 0,
             found: Found::default(),
+            groups: BTreeMap::new(),
             blocked: BTreeMap::new(),
             episodes: BTreeMap::new(),
             done: BTreeMap::new(),
@@ -77,6 +80,11 @@ impl Planner {
             Event::Waiting { unit, share } if *share >= WAITING_SHARE => {
                 let most = self.waiting.entry(unit.clone()).or_insert(*share);
                 *most = most.max(*share);
+            }
+            Event::AppCame(app) => self.came(app),
+            Event::AppWent(app) => {
+                self.groups.remove(app);
+                self.forget(app);
             }
             Event::Written(result) => self.written(now.boot, result),
             Event::ForeignWrite { app, knob, value } => {
@@ -102,6 +110,19 @@ impl Planner {
             self.found.forget_times();
             self.last_sample = BootTime::default();
         }
+    }
+
+    /// An app that is said again without having moved is still the one whose knobs are ours.
+    fn came(&mut self, app: &App) {
+        let before = self.groups.insert(app.name.clone(), app.group.clone());
+        if before.is_some_and(|group| group != app.group) {
+            self.forget(&app.name);
+        }
+    }
+
+    fn forget(&mut self, app: &AppName) {
+        self.found.forget(app);
+        self.leases.retain(|lease| lease.app != *app);
     }
 
     fn written(&mut self, now: BootTime, result: &WriteResult) {

@@ -163,7 +163,7 @@ fn stepped_back(view: &View<'_>, app: &AppName, capacity_cores: Option<f64>) -> 
         return Some(KnobValue::CpuWeight { weight, idle: true });
     };
     let capacity = capacity_cores.filter(|capacity| *capacity > floor)?;
-    let others: u32 = siblings(view, &managed.app).map(|(_, weight)| weight).sum();
+    let others: u32 = siblings(view, &managed.app).sum();
     let needed = (floor * f64::from(others) / (capacity - floor))
         .ceil()
         .clamp(1.0, 10_000.0) as u32;
@@ -173,53 +173,55 @@ fn stepped_back(view: &View<'_>, app: &AppName, capacity_cores: Option<f64>) -> 
     })
 }
 
+/// The group that holds the app's.
+fn parent_path(app: &App) -> Option<&str> {
+    cpu_path(app)
+        .and_then(|path| path.rsplit_once('/'))
+        .map(|(parent, _)| parent)
+}
+
+fn weight_of(view: &View<'_>, app: &App) -> Option<u32> {
+    match view.found.get(&app.name, Knob::CpuWeight) {
+        Some(KnobValue::CpuWeight { weight, .. }) => Some(weight),
+        _ => None,
+    }
+}
+
 /// Known weights of the apps beside `app` in the tree.
-fn siblings<'a>(view: &'a View<'_>, app: &'a App) -> impl Iterator<Item = (&'a Managed, u32)> {
-    let parent_of = |app: &'a App| {
-        cpu_path(app)
-            .and_then(|path| path.rsplit_once('/'))
-            .map(|(parent, _)| parent)
-    };
-    let parent = parent_of(app);
-    view.apps.values().filter_map(move |other| {
-        let beside = other.app.name != app.name && parent.is_some() && parent_of(&other.app) == parent;
-        match view.found.get(&other.app.name, Knob::CpuWeight) {
-            Some(KnobValue::CpuWeight { weight, .. }) if beside => Some((other, weight)),
-            _ => None,
-        }
-    })
+fn siblings<'a>(view: &'a View<'_>, app: &'a App) -> impl Iterator<Item = u32> {
+    let parent = parent_path(app);
+    let all = view.apps.values().map(|managed| &managed.app);
+    let beside =
+        all.filter(move |other| other.name != app.name && parent.is_some() && parent_path(other) == parent);
+    beside.filter_map(|other| weight_of(view, other))
 }
 
 /// Batch apps beside a critical one whose weight should be low for good, with that weight and the critical app:
 /// the kernel hands a weight over at once, so there is nothing to win by waiting for an onset.
 pub(crate) fn standing<'a>(view: &'a View<'_>) -> Vec<(&'a AppName, KnobValue, &'a AppName)> {
-    let mut answers = Vec::new();
-    for (name, managed) in view
-        .apps
-        .iter()
-        .filter(|(_, managed)| managed.grant.class == Class::Batch)
-    {
-        let granted = managed.grant.mode(Resource::Cpu) >= Mode::Advise;
-        let Some(KnobValue::CpuWeight { weight, idle: false }) = view.found.get(name, Knob::CpuWeight) else {
-            continue;
+    let of = |class: Class| {
+        view.apps
+            .values()
+            .filter(move |managed| managed.grant.class == class)
+    };
+    let criticals: BTreeMap<&str, &App> = of(Class::Critical)
+        .filter_map(|managed| Some((parent_path(&managed.app)?, &managed.app)))
+        .collect();
+    let answer = |batch: &'a Managed| {
+        let critical = *criticals.get(parent_path(&batch.app)?)?;
+        let right = (f64::from(weight_of(view, critical)?) * STANDING_SHARE)
+            .round()
+            .max(1.0) as u32;
+        let asked = KnobValue::CpuWeight {
+            weight: right,
+            idle: false,
         };
-        let critical = siblings(view, &managed.app).find(|(other, _)| other.grant.class == Class::Critical);
-        let Some((other, theirs)) = critical.filter(|_| granted) else {
-            continue;
-        };
-        let right = (f64::from(theirs) * STANDING_SHARE).round().max(1.0) as u32;
-        if weight > right {
-            answers.push((
-                name,
-                KnobValue::CpuWeight {
-                    weight: right,
-                    idle: false,
-                },
-                &other.app.name,
-            ));
-        }
-    }
-    answers
+        let found = view.found.get(&batch.app.name, Knob::CpuWeight)?;
+        let too_high = matches!(found, KnobValue::CpuWeight { weight, idle: false } if weight > right);
+        let granted = batch.grant.mode(Resource::Cpu) >= Mode::Advise;
+        (too_high && granted).then_some((&batch.app.name, asked, &critical.name))
+    };
+    of(Class::Batch).filter_map(answer).collect()
 }
 
 /// The same as leases, renewed before they end.

@@ -148,3 +148,22 @@ fn the_next_daemon_restores_what_the_last_one_left() {
     assert_eq!(next.take_recovered().len(), 1);
     assert_eq!(bed.values(), found);
 }
+
+#[test]
+fn an_app_with_another_group_is_held_in_the_new_one() {
+    on_every_tree("an_app_with_another_group_is_held_in_the_new_one", |bed| {
+        let mut actuator = bed.actuator();
+        let now = boot_now();
+        let wanted = plan(vec![lease(1, "web", limit(1.5), now, 9.0)]);
+        actuator.apply(now, &wanted, &bed.apps()).expect("apply");
+        bed.make_again("/web", 33);
+        let others = bed.values();
+        let events = actuator.apply(now, &wanted, &bed.apps()).expect("apply");
+        assert!(format!("{events:?}").contains("GroupGone"), "{events:?}");
+        assert_eq!(bed.values(), others, "the old one is let go");
+        actuator.run_due(now).expect("take");
+        assert_eq!(bed.limit("/web"), 1.5);
+        actuator.close(now).expect("close");
+        assert_eq!(bed.values(), others);
+    });
+}

@@ -187,3 +187,27 @@ fn the_memory_survives_a_checkpoint_and_the_same_inputs_give_the_same_bytes() {
     assert_eq!(whole, run(false));
     assert_eq!(whole, run(true));
 }
+
+#[test]
+fn an_app_that_came_again_is_looked_at_anew() {
+    let mut world = foreseen(SHARED);
+    let first = world.plan(101.5);
+    assert_eq!(first.leases.len(), 2);
+    let mut app = world.apps[&name("web")].app.clone();
+    world.event(101.6, &Event::AppCame(app.clone()));
+    world.event(101.6, &Event::AppCame(app.clone()));
+    assert_eq!(world.plan(101.6).leases, first.leases, "it is the same one");
+    app.group.as_mut().expect("group").paths[0].id = 2;
+    world.event(101.6, &Event::AppCame(app));
+    assert_eq!(world.plan(101.6).leases, vec![], "nothing is known of its limit");
+    world.found.insert(name("web"), 0.5);
+    world.sample(102.0, &[], &[]);
+    let again = world.plan(102.0);
+    let web = again
+        .leases
+        .iter()
+        .find(|lease| lease.app == name("web"))
+        .expect("web");
+    assert_eq!(web.found.and_then(|found| found.limit_cores()), Some(0.5));
+    assert!(first.leases.iter().all(|lease| lease.id != web.id));
+}
