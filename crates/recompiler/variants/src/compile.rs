@@ -22,8 +22,12 @@ use tidegate_format::image::Image;
 use tidegate_format::request::{CompileErrorKind, Request, Response};
 use tidegate_format::scenario::Scenario;
 
-/// The largest function of SQLite takes 2.4 s; ten times that at idle priority on a busy host.
+/// CPU time: the largest function of SQLite takes 2.4 s.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
+/// At idle priority on a busy host a worker waits most of the time; it may take so many times its CPU limit.
+const WAIT_FACTOR: u32 = 10;
+/// How often its CPU time is looked at.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 /// An answer holds one image.
 const ANSWER_LIMIT_BYTES: u64 = 5 * 1024 * 1024;
 /// How much of the worker's complaints is kept.
@@ -119,7 +123,7 @@ impl Worker {
         Self::new(&found.unwrap_or_else(|| PathBuf::from(name)))
     }
 
-    /// Another time limit, for tests.
+    /// Another limit of CPU time, for tests.
     #[must_use]
     pub fn with_time_limit(mut self, time_limit: Duration) -> Self {
         self.time_limit = time_limit;
@@ -256,7 +260,7 @@ impl Worker {
         let writer = thread::spawn(move || input.map(|mut input| input.write_all(&request)));
         let answer = read_all(child.stdout.take(), ANSWER_LIMIT_BYTES);
         let message = read_all(child.stderr.take(), MESSAGE_LIMIT_BYTES);
-        let ended = wait_until(pid, Instant::now() + self.time_limit).map_err(failed)?;
+        let ended = wait_within(pid, self.time_limit).map_err(failed)?;
         let cpu = cpu_time(pid);
         if !ended {
             let _ = child.kill();
@@ -316,19 +320,19 @@ fn read_all(source: Option<impl Read + Send + 'static>, limit_bytes: u64) -> thr
     })
 }
 
-/// Whether the process ended before `end`; it is not reaped.
-fn wait_until(pid: Pid, end: Instant) -> io::Result<bool> {
+/// Whether the process ended within this CPU time and [`WAIT_FACTOR`] times as much on the clock; it is not reaped.
+fn wait_within(pid: Pid, limit: Duration) -> io::Result<bool> {
     let descriptor = pidfd_open(pid, PidfdFlags::empty())?;
+    let end = Instant::now() + limit * WAIT_FACTOR;
+    let interval = Timespec {
+        tv_sec: 0,
+        tv_nsec: i64::from(LOOK_INTERVAL.subsec_nanos()),
+    };
     loop {
-        let left = end.saturating_duration_since(Instant::now());
-        let timeout = Timespec {
-            tv_sec: left.as_secs().cast_signed(),
-            tv_nsec: i64::from(left.subsec_nanos()),
-        };
-        match poll(&mut [PollFd::new(&descriptor, PollFlags::IN)], Some(&timeout)) {
-            Ok(0) => return Ok(false),
+        match poll(&mut [PollFd::new(&descriptor, PollFlags::IN)], Some(&interval)) {
+            Ok(0) if Instant::now() >= end || cpu_time(pid) >= limit => return Ok(false),
+            Ok(0) | Err(rustix::io::Errno::INTR) => {}
             Ok(_) => break,
-            Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
     }

@@ -93,9 +93,9 @@ pub enum VariantsError {
         source: io::Error,
     },
     /// The worker was stopped after its time.
-    #[error("worker took longer than {limit:?} and was stopped")]
+    #[error("worker took more than {limit:?} of CPU time, or ten times as long, and was stopped")]
     WorkerTimeout {
-        /// The time it had.
+        /// The CPU time it had.
         limit: Duration,
     },
     /// The worker died: LLVM may abort.

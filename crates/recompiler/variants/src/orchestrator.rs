@@ -15,7 +15,7 @@ use crate::choice::Choices;
 use crate::decide::{Action, Known, Phase, decide, phase};
 use crate::heat::profile::{Hot, Pick, Profile};
 use crate::heat::resolve::Resolver;
-use crate::heat::{Sampler, Scope};
+use crate::heat::{Sample, Sampler, Scope};
 use crate::live::{LiveTrial, Subject};
 use crate::session::FunctionInfo;
 use crate::switchboard::Switchboard;
@@ -101,7 +101,7 @@ fn clock_seed() -> u64 {
 /// What the orchestrator can say about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
-    /// Why there is no heat; `None` where sampling works.
+    /// Why the host cannot be sampled as a whole; `None` where it can.
     pub heat_absent: Option<String>,
     /// Why verdicts are not remembered; `None` where they are.
     pub choices_absent: Option<String>,
@@ -298,12 +298,39 @@ struct Remembered {
     over_since: Option<BootTime>,
 }
 
+/// Where samples come from: the whole host where the kernel allows it, else each wished process by itself.
+enum Sampling {
+    Host(Sampler),
+    Each(BTreeMap<u32, Sampler>),
+}
+
+impl Sampling {
+    fn take(&mut self, wished: BTreeSet<u32>) -> Vec<Sample> {
+        let samplers = match self {
+            Self::Host(sampler) => return sampler.drain().samples,
+            Self::Each(samplers) => samplers,
+        };
+        samplers.retain(|process, _| wished.contains(process));
+        for process in wished {
+            if !samplers.contains_key(&process)
+                && let Ok(sampler) = Sampler::start(Scope::Process(process), FREQUENCY_HZ)
+            {
+                samplers.insert(process, sampler);
+            }
+        }
+        samplers
+            .values_mut()
+            .flat_map(|sampler| sampler.drain().samples)
+            .collect()
+    }
+}
+
 /// The first thread.
 struct Conductor {
     shared: Arc<Shared>,
     board: Switchboard,
     settings: Settings,
-    sampler: Option<Sampler>,
+    sampling: Sampling,
     profile: Profile,
     resolver: Resolver,
     choices: Choices,
@@ -322,10 +349,13 @@ impl Conductor {
         settings: Settings,
         (jobs, results): (Sender<Job>, Receiver<(Job, Outcome)>),
     ) -> Self {
-        let sampler = Sampler::start(Scope::Host, FREQUENCY_HZ);
+        let host = Sampler::start(Scope::Host, FREQUENCY_HZ);
         let choices = Choices::load(&settings.choices_path);
         *lock(&shared.status) = Status {
-            heat_absent: sampler.as_ref().err().map(ToString::to_string),
+            heat_absent: host
+                .as_ref()
+                .err()
+                .map(|error| format!("{error}; only processes of this user are sampled")),
             choices_absent: choices.as_ref().err().map(ToString::to_string),
             last_error: None,
         };
@@ -333,7 +363,7 @@ impl Conductor {
             shared,
             board,
             settings,
-            sampler: sampler.ok(),
+            sampling: host.map_or_else(|_| Sampling::Each(BTreeMap::new()), Sampling::Host),
             profile: Profile::default(),
             resolver: Resolver::default(),
             choices: choices.unwrap_or_default(),
@@ -362,21 +392,27 @@ impl Conductor {
 
     fn take_heat(&mut self) {
         let elapsed = self.heat_taken.elapsed();
-        let Some(sampler) = self.sampler.as_mut().filter(|_| elapsed >= HEAT_INTERVAL) else {
+        if elapsed < HEAT_INTERVAL {
             return;
-        };
+        }
         self.heat_taken = Instant::now();
-        let drained = sampler.drain();
         let connected: BTreeSet<u32> = self
             .board
             .processes()
             .iter()
             .map(|info| info.peer.process)
             .collect();
+        let wished = self
+            .wishes
+            .iter()
+            .flat_map(|known| known.wish.processes.iter().copied());
+        let samples = self
+            .sampling
+            .take(wished.filter(|process| connected.contains(process)).collect());
         self.resolver.retain(|process| connected.contains(&process));
         self.refused.retain(|(process, _, _)| connected.contains(process));
         self.profile.age(elapsed.as_secs_f64(), HALF_LIFE_S);
-        for sample in drained.samples {
+        for sample in samples {
             // Only connected processes can be switched; the others' samples would only fill the profile.
             if connected.contains(&sample.process) {
                 let function = self.resolver.function(sample.process, sample.address);

@@ -87,7 +87,7 @@ pub struct Loaded {
 }
 
 /// What a storm did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct StormReport {
     /// Functions that took part.
     pub functions: u32,
@@ -99,6 +99,17 @@ pub struct StormReport {
     pub rounds: u64,
     /// How long it took.
     pub elapsed_ms: u32,
+}
+
+impl StormReport {
+    /// Adds a later part of the same storm.
+    pub fn add(&mut self, part: &Self) {
+        self.functions = self.functions.max(part.functions);
+        self.switches += part.switches;
+        self.failures += part.failures;
+        self.rounds += part.rounds;
+        self.elapsed_ms += part.elapsed_ms;
+    }
 }
 
 /// Counters and clocks of a process at one moment.

@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tidegate_format::image::Image;
 use tidegate_format::message::{KIND_CLIENT, KIND_CLIENT_REPLY, Reason, encode_opaque};
 use tidegate_format::scenario::Scenario;
@@ -39,6 +39,8 @@ pub const DEFAULT_SOCKET: &str = "/run/tidegate/runtime.sock";
 const CONNECTION_LIMIT: usize = 4096;
 /// A new connection says within this what it is.
 const FIRST_FRAME_LIMIT: Duration = Duration::from_secs(1);
+/// A part of a storm; everybody else who wants to talk to the process waits for so long.
+const STORM_PART: Duration = Duration::from_millis(500);
 /// How often the accepting thread looks whether it shall end.
 const ACCEPT_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -400,7 +402,8 @@ impl Switchboard {
         })
     }
 
-    /// Everything loaded, back and forth, for `duration`, with a pause between two rounds.
+    /// Everything loaded, back and forth, for `duration`, with a pause between two rounds. Done in parts, so that
+    /// [`pause`](Self::pause) does not wait for the end; each part ends at the base.
     ///
     /// # Errors
     /// Those of the connection; [`VariantsError::Paused`].
@@ -410,7 +413,18 @@ impl Switchboard {
         duration: Duration,
         pause: Duration,
     ) -> Result<StormReport, VariantsError> {
-        self.with_switching(process, |managed| managed.session.storm(duration, pause))
+        let end = Instant::now() + duration;
+        let mut total = StormReport::default();
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let part = self.with_switching(process, |managed| {
+                managed.session.storm(left.min(STORM_PART), pause)
+            })?;
+            total.add(&part);
+            if left <= STORM_PART || part.functions == 0 {
+                return Ok(total);
+            }
+        }
     }
 
     /// Where code was loaded: index of the function, start, length.

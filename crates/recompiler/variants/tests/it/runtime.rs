@@ -38,7 +38,7 @@ fn check_storm(test: &str, flags: &[&str], threads: &str, single: u64) {
         return;
     };
     let server = bench.serve();
-    let child = bench.run(&["3", threads]);
+    let child = bench.run(&["60", threads]);
     let process = child.id();
     let board = server.board();
     wait_until("the runtime connects", || board.is_connected(process));
@@ -54,7 +54,7 @@ fn check_storm(test: &str, flags: &[&str], threads: &str, single: u64) {
         switches += report.switches;
     }
     assert_eq!(current(board, process), Scenario::Base);
-    let output = output_of(child);
+    let output = stop(child);
     assert_eq!(
         (
             value(&output, "bad"),
