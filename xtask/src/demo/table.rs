@@ -47,6 +47,10 @@ pub(crate) fn arms(outcomes: &[(String, Outcome)]) -> String {
 /// The daemon's own account of what it did, oldest first: `tidegate actions --json`.
 pub(crate) fn actions(actions: &Value) -> String {
     let mut list: Vec<&Value> = actions.as_array().into_iter().flatten().collect();
+    // A lease that was planned anew before its start changed nothing.
+    list.retain(|action| {
+        !action["outcome"]["written_utc_ms"].is_null() || !action["outcome"]["failure"].is_null()
+    });
     if list.is_empty() {
         return "no actions\n".to_owned();
     }
@@ -135,7 +139,7 @@ mod tests {
                 "id": id, "app": "north", "asked": {"text": "0.80 cores"}, "trigger": "predicted", "unit": "limit:north/cpu",
                 "start_utc_ms": start_utc_ms, "end_utc_ms": start_utc_ms + 6500,
                 "prediction": {"id": 7, "probability": 0.93, "reason": "a burst every 15 s"},
-                "outcome": {"happened": true, "onset_error_s": -0.25},
+                "outcome": {"happened": true, "onset_error_s": -0.25, "written_utc_ms": start_utc_ms},
             })
         };
         let text = actions(&json!([action(2, 9000), action(1, 2000)]));
@@ -149,6 +153,8 @@ mod tests {
             "{text}"
         );
         assert_eq!(text.matches("a burst every 15 s").count(), 1);
-        assert_eq!(actions(&json!([])), "no actions\n");
+        let mut superseded = action(3, 9000);
+        superseded["outcome"]["written_utc_ms"] = Value::Null;
+        assert_eq!(actions(&json!([superseded])), "no actions\n");
     }
 }
