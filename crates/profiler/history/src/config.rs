@@ -30,8 +30,10 @@ pub struct StoreConfig {
     pub max_bytes: u64,
     /// The input log alone, in bytes.
     pub input_bytes: u64,
-    /// Maps, decisions and outcomes, each, in bytes.
+    /// Maps and decisions, each, in bytes.
     pub decision_bytes: u64,
+    /// Scored predictions, in bytes: a week of a hundred units takes about 500 MB, of thirty 150.
+    pub outcome_bytes: u64,
     /// Checkpoints together, in bytes; the newest is always kept.
     pub checkpoint_bytes: u64,
     /// What power loss may cost, in seconds: how often written data is made safe.
@@ -54,6 +56,7 @@ impl Default for StoreConfig {
             max_bytes: 2048 * MIB,
             input_bytes: 384 * MIB,
             decision_bytes: 96 * MIB,
+            outcome_bytes: 256 * MIB,
             checkpoint_bytes: 192 * MIB,
             // Half of the ten seconds that are promised, so that a slow sync still keeps the promise.
             sync_every_s: 5.0,
@@ -89,7 +92,7 @@ impl StoreConfig {
             (layout::INPUTS, inputs_ms, self.input_bytes),
             (layout::MAPS, inputs_ms, self.decision_bytes),
             (layout::DECISIONS, decisions_ms, self.decision_bytes),
-            (layout::OUTCOMES, outcomes_ms, self.decision_bytes),
+            (layout::OUTCOMES, outcomes_ms, self.outcome_bytes),
         ]
     }
 }

@@ -26,6 +26,7 @@ mod log;
 mod maintain;
 mod models;
 mod names;
+mod outcomes;
 mod reader;
 mod recording;
 mod seconds;

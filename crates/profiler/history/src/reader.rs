@@ -12,7 +12,7 @@ use crate::layout::{self, LOG_SUFFIX, SEGMENT_SUFFIX};
 use crate::maintain::{Damage, Disk};
 use crate::segment::{Blocks, Segment, Tier};
 use crate::storage::RealStorage;
-use crate::{head, log, seconds};
+use crate::{head, log, outcomes, seconds};
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::ErrorKind;
@@ -651,8 +651,17 @@ impl Reader {
 
     /// Scored predictions since then.
     pub fn outcomes(&self, since_utc_ms: i64) -> Result<Vec<RecordedOutcomes>> {
-        let mut found: Vec<RecordedOutcomes> =
-            self.records(layout::OUTCOMES, Purpose::Outcomes, since_utc_ms)?;
+        let mut found: Vec<RecordedOutcomes> = Vec::new();
+        self.each_frame(
+            layout::OUTCOMES,
+            Purpose::Outcomes,
+            since_utc_ms,
+            |kind, payload| {
+                let packed = kind == outcomes::PACKED;
+                let record = packed.then(|| outcomes::decode(payload).ok()).flatten();
+                record.map(|record| found.push(record)).is_some()
+            },
+        )?;
         found.retain(|record| record.at.utc_ms >= since_utc_ms);
         Ok(found)
     }

@@ -5,7 +5,7 @@
 //! read goes through [`Reader`], here as in any other process.
 
 use crate::config::StoreConfig;
-use crate::decision::{Decision, Previous, Recorded, RecordedOutcomes, is_decision};
+use crate::decision::{Decision, Previous, Recorded, is_decision};
 use crate::error::{HistoryError, Result};
 use crate::frame::{self, Purpose};
 use crate::head::{self, HeadEncoder};
@@ -18,7 +18,7 @@ use crate::names::FieldTable;
 use crate::reader::Reader;
 use crate::segment::Tier;
 use crate::storage::{LogFile, RealStorage, TEMPORARY_SUFFIX};
-use crate::{decision, maintain};
+use crate::{decision, maintain, outcomes};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,6 +26,8 @@ use tidegate_types::{BootTime, Input, Moment, Notice, Output, Sample, Severity};
 
 /// A head file is sealed when it is this long, whatever the time: bounds the memory of sealing.
 const HEAD_MAX_BYTES: u64 = 48 << 20;
+/// The kind of a self-describing record.
+const RECORD: u8 = 1;
 /// A log begins a new file at this length, so that forgetting goes in small steps.
 const LOG_MAX_BYTES: u64 = 8 << 20;
 /// The input log begins a new file each hour.
@@ -253,17 +255,14 @@ impl Store {
         let decisions = self.previous.advance(output);
         self.append_decisions(now, decisions)?;
         if !output.outcomes.is_empty() {
-            let record = RecordedOutcomes {
-                at: now,
-                outcomes: output.outcomes.clone(),
-            };
-            let payload = decision::encode("outcomes", &record)?;
-            let written = append_record(&mut self.outcomes, now, &[payload], &mut self.unsynced);
+            let payload = outcomes::encode(now, &output.outcomes);
+            let frames = [(outcomes::PACKED, payload)];
+            let written = append_record(&mut self.outcomes, now, &frames, &mut self.unsynced);
             self.note_record(written);
         }
         if let Some(map) = &output.map {
             let payload = decision::encode("a map", map)?;
-            let written = append_record(&mut self.maps, now, &[payload], &mut self.unsynced);
+            let written = append_record(&mut self.maps, now, &[(RECORD, payload)], &mut self.unsynced);
             self.note_record(written);
         }
         Ok(())
@@ -330,8 +329,8 @@ impl Store {
         let records = decisions
             .into_iter()
             .map(|decision| Recorded { at: now, decision });
-        let payloads: Vec<Vec<u8>> = records
-            .map(|record| decision::encode("a decision", &record))
+        let payloads: Vec<(u8, Vec<u8>)> = records
+            .map(|record| Ok((RECORD, decision::encode("a decision", &record)?)))
             .collect::<Result<_>>()?;
         let written = append_record(&mut self.decisions, now, &payloads, &mut self.unsynced);
         self.note_record(written);
@@ -449,15 +448,15 @@ impl Drop for Store {
 fn append_record(
     log: &mut Log,
     now: Moment,
-    payloads: &[Vec<u8>],
+    payloads: &[(u8, Vec<u8>)],
     unsynced: &mut Vec<Arc<dyn LogFile>>,
 ) -> Result<()> {
     if log.length() >= LOG_MAX_BYTES {
         unsynced.extend(log.rotate());
     }
     let mut frames = Vec::new();
-    for payload in payloads {
-        frame::put(&mut frames, 1, payload);
+    for (kind, payload) in payloads {
+        frame::put(&mut frames, *kind, payload);
     }
     log.append(now.utc_ms, &frames, |_| {})
 }
