@@ -88,6 +88,19 @@ pub(crate) fn encode<T: Serialize>(what: &'static str, value: &T) -> Result<Vec<
     })
 }
 
+/// A record's bytes, compressed: the names of its fields repeat in each of its entries.
+pub(crate) fn encode_compressed<T: Serialize>(what: &'static str, value: &T) -> Result<Vec<u8>> {
+    Ok(lz4_flex::compress_prepend_size(&encode(what, value)?))
+}
+
+/// A record from compressed bytes; `None` where this version does not understand it.
+pub(crate) fn decode_compressed<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    let size = u32::from_le_bytes(*bytes.first_chunk()?) as usize;
+    // The size is only believed as far as this coding can expand.
+    let bytes = (size / 255 <= bytes.len()).then(|| lz4_flex::decompress_size_prepended(bytes).ok())??;
+    decode(&bytes)
+}
+
 /// A record from its bytes; `None` where this version does not understand it.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     rmp_serde::from_slice(bytes).ok()

@@ -12,7 +12,7 @@ use crate::layout::{self, LOG_SUFFIX, SEGMENT_SUFFIX};
 use crate::maintain::{Damage, Disk};
 use crate::segment::{Blocks, Segment, Tier};
 use crate::storage::RealStorage;
-use crate::{head, log, outcomes, seconds};
+use crate::{head, log, outcomes, seconds, store};
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::ErrorKind;
@@ -615,10 +615,13 @@ impl Reader {
         since_utc_ms: i64,
     ) -> Result<Vec<T>> {
         let mut records = Vec::new();
-        self.each_frame(folder, purpose, since_utc_ms, |_, payload| {
-            decision::decode(payload)
-                .map(|record| records.push(record))
-                .is_some()
+        self.each_frame(folder, purpose, since_utc_ms, |kind, payload| {
+            let record = match kind {
+                store::RECORD => decision::decode(payload),
+                store::COMPRESSED => decision::decode_compressed(payload),
+                _ => None,
+            };
+            record.map(|record| records.push(record)).is_some()
         })?;
         Ok(records)
     }

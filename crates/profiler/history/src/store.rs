@@ -27,7 +27,9 @@ use tidegate_types::{BootTime, Input, Moment, Notice, Output, Sample, Severity};
 /// A head file is sealed when it is this long, whatever the time: bounds the memory of sealing.
 const HEAD_MAX_BYTES: u64 = 48 << 20;
 /// The kind of a self-describing record.
-const RECORD: u8 = 1;
+pub(crate) const RECORD: u8 = 1;
+/// The kind of a compressed one.
+pub(crate) const COMPRESSED: u8 = 3;
 /// A log begins a new file at this length, so that forgetting goes in small steps.
 const LOG_MAX_BYTES: u64 = 8 << 20;
 /// The input log begins a new file each hour.
@@ -261,8 +263,8 @@ impl Store {
             self.note_record(written);
         }
         if let Some(map) = &output.map {
-            let payload = decision::encode("a map", map)?;
-            let written = append_record(&mut self.maps, now, &[(RECORD, payload)], &mut self.unsynced);
+            let payload = decision::encode_compressed("a map", map)?;
+            let written = append_record(&mut self.maps, now, &[(COMPRESSED, payload)], &mut self.unsynced);
             self.note_record(written);
         }
         Ok(())
