@@ -113,7 +113,17 @@ impl Actuator {
         self.apps.clone_from(apps);
         let plan = &self.plan;
         self.refused.retain(|id| plan.iter().any(|lease| lease.id == *id));
+        if !self.plan.is_empty() {
+            // Started ahead of the first lease, so that it delays none; a failure is told where it counts.
+            let _ = self.guard_failure();
+        }
         self.run_due(now)
+    }
+
+    /// Makes sure that a guardian watches, where one is wanted; why none does.
+    fn guard_failure(&mut self) -> Option<String> {
+        let guard = self.guard.as_mut()?;
+        guard.ensure(&self.config).err().map(|error| error.to_string())
     }
 
     /// When [`Actuator::run_due`] has something to do next.
@@ -139,10 +149,9 @@ impl Actuator {
         self.foreign.extend(self.watch.written());
         self.yield_foreign(now, &mut events)?;
         self.blocked.retain(|_, until| *until > now);
-        if !self.holds.is_empty()
-            && let Some(guard) = &mut self.guard
-        {
-            guard.ensure(&self.config)?;
+        if !self.holds.is_empty() && self.guard_failure().is_some() {
+            // Nothing stays ours that nobody would bring back.
+            self.plan.clear();
         }
         let actions = self.actions(now);
         self.execute(now, actions, &mut events)?;
@@ -331,10 +340,8 @@ impl Actuator {
             if rest_is_missing {
                 return not_allowed("the limit that had to fall first did not");
             }
-            if let Some(guard) = &mut self.guard
-                && let Err(error) = guard.ensure(&self.config)
-            {
-                return not_allowed(&error.to_string());
+            if let Some(words) = self.guard_failure() {
+                return not_allowed(&words);
             }
             let taken = self.with_tools(|tools| hold::take(tools, lease, &managed))?;
             return Ok(Some(taken.map(|hold| {

@@ -2,6 +2,7 @@
 
 use crate::bed::{Bed, GROUPS, Kind, failures, lease, lease_for, limit, on_every_tree, plan};
 use std::os::unix::fs::MetadataExt;
+use tidegate_act::guardian::Guard;
 use tidegate_act::{ActError, Actuator, Runner, boot_now};
 use tidegate_types::{AppName, Event, Hierarchy, KnobValue, Mode, Plan};
 
@@ -287,4 +288,27 @@ fn a_parent_and_its_child_move_together_in_the_order_that_the_kernel_takes() {
             }
         },
     );
+}
+
+#[test]
+fn without_a_guardian_nothing_is_held() {
+    on_every_tree("without_a_guardian_nothing_is_held", |bed| {
+        let found = bed.values();
+        let mut actuator = bed.actuator();
+        actuator.guarded_by(Guard::new("/bin/false", Vec::new()));
+        let now = boot_now();
+        let wanted = plan(vec![lease(1, "web", limit(1.5), now, 9.0)]);
+        let events = actuator.apply(now, &wanted, &bed.apps()).expect("apply");
+        assert!(failures(&events)[0].contains("guardian"), "{events:?}");
+        assert_eq!(bed.values(), found);
+    });
+    let bed = Bed::new(Kind::FakeV2).expect("bed");
+    let found = bed.values();
+    let mut actuator = bed.actuator();
+    let now = boot_now();
+    let wanted = plan(vec![lease(1, "web", limit(1.5), now, 9.0)]);
+    actuator.apply(now, &wanted, &bed.apps()).expect("apply");
+    actuator.guarded_by(Guard::new("/bin/false", Vec::new()));
+    actuator.run_due(now).expect("notice");
+    assert_eq!(bed.values(), found, "what was held is given back");
 }
