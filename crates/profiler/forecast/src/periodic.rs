@@ -103,10 +103,10 @@ impl Periodic {
         if let Some((position, _)) = nearest {
             let pattern = &mut self.patterns[position];
             let since_s = at_s - STRAY_PERIODS * pattern.period_s();
-            let mut strays = self.loose_s.iter().filter(|at_s| **at_s >= since_s).count() as f64;
-            if pattern.confirmed() < PROOFS {
-                strays += pattern.onsets_s().len() as f64;
-            }
+            let recent = |onsets_s: &[f64]| onsets_s.iter().filter(|at_s| **at_s >= since_s).count() as f64;
+            // Its own onsets count in half: where there is no pattern, they were strays, too.
+            let own = if pattern.confirmed() < PROOFS { 1.0 } else { 0.5 };
+            let strays = recent(&self.loose_s) + own * recent(pattern.onsets_s());
             pattern.hit(at_s, (strays + STRAYS_ASSUMED) / STRAY_PERIODS, &mut self.named);
             return match pattern.confirmed() {
                 0..PROOFS => Explained::No,

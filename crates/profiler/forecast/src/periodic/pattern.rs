@@ -19,7 +19,7 @@ const DURATIONS_MAX: usize = 12;
 const CONFIRMATION_S: f64 = 4.0;
 /// A slot reaches at least and at most these shares of the period to each side.
 const SLOT_SHARE_MIN: f64 = 0.025;
-const SLOT_SHARE_MAX: f64 = 0.25;
+const SLOT_SHARE_MAX: f64 = 0.12;
 /// Share of slots that is skipped before any was seen: `SKIP_PRIOR` of `SKIP_PRIOR + HIT_PRIOR`.
 const HIT_PRIOR: f64 = 4.5;
 const SKIP_PRIOR: f64 = 0.5;
@@ -38,7 +38,7 @@ const RESUMES: f64 = 0.05;
 /// Slots ahead that are looked at: beyond these the windows are certain or the pattern is gone.
 const SLOTS_AHEAD_MAX: i64 = 256;
 /// A slot less likely than this names no onset: acting ahead on it would mostly be in vain.
-const NAMED_FROM: f64 = 0.35;
+const NAMED_FROM: f64 = 0.4;
 /// A slot of which less than this is left to come is over: the next one is what is expected.
 const SLOT_OVER: f64 = 0.1;
 

@@ -170,3 +170,73 @@ fn crowds_with_some_missing_are_covered_over_many_seeds() {
         assert!(f64::from(covered) > least * f64::from(seen));
     }
 }
+
+/// Crowds with as many stray bursts between them as are missing: the beat is still followed.
+#[test]
+fn stray_bursts_do_not_hide_the_beat() {
+    let (mut covered, mut seen, mut leases) = (0, 0, 0);
+    for seed in 0..6 {
+        let mut random = Seeded(4000 + seed);
+        let beat = Beat {
+            first_s: 30.0,
+            period_s: 60.0,
+            jitter_s: 0.5,
+            skip: 1.0 / 6.0,
+            lasts_s: 6.0,
+            cores: 1.0,
+        };
+        let crowds = beat.bursts(50, &mut random);
+        let mut bursts = crowds.clone();
+        let mut at_s = 100.0;
+        while at_s < 3000.0 {
+            let apart = crowds
+                .iter()
+                .all(|crowd: &Burst| (crowd.at_s - at_s).abs() > 12.0);
+            if apart {
+                bursts.push(Burst {
+                    at_s,
+                    lasts_s: 5.0,
+                    cores: 1.0,
+                });
+            }
+            at_s += 30.0 + random.exponential(180.0);
+        }
+        bursts.sort_by(|left, right| left.at_s.total_cmp(&right.at_s));
+        let mut sim = Sim::new(seed);
+        sim.add("web", 0.6, 0.1, bursts);
+        let last_s = crowds.last().expect("crowds").at_s;
+        let (in_time, all, asked) = run(&mut sim, &crowds, last_s + 10.0, 600.0);
+        covered += in_time;
+        seen += all;
+        leases += asked;
+    }
+    println!("with strays: {covered} of {seen} crowds covered by {leases} leases");
+    assert!(f64::from(covered) > 0.8 * f64::from(seen));
+}
+
+/// On bursts at random, acting on the forecast costs few leases in vain: less than one for four bursts.
+#[test]
+fn on_noise_hardly_anything_is_done_in_vain() {
+    let (mut covered, mut seen, mut leases) = (0, 0, 0);
+    for seed in 0..6 {
+        let mut random = Seeded(5000 + seed);
+        let mut bursts = Vec::new();
+        let mut at_s = 50.0;
+        while at_s < 6000.0 {
+            bursts.push(Burst {
+                at_s,
+                lasts_s: 6.0,
+                cores: 1.0,
+            });
+            at_s += 15.0 + random.exponential(100.0);
+        }
+        let mut sim = Sim::new(seed);
+        sim.add("web", 0.6, 0.1, bursts.clone());
+        let (in_time, all, asked) = run(&mut sim, &bursts, 6000.0, 300.0);
+        covered += in_time;
+        seen += all;
+        leases += asked;
+    }
+    println!("noise: {leases} leases for {seen} bursts, {covered} of them in time");
+    assert!(leases < seen / 4, "{leases} for {seen}");
+}
