@@ -25,7 +25,7 @@ pub enum Decision {
     Planned {
         /// The lease as it is now planned.
         lease: Lease,
-        /// The prediction behind it, where the map that it came from is known.
+        /// The prediction behind it, when it is new and the map that it came from is known.
         prediction: Option<MapEntry>,
     },
     /// A lease is no longer planned.
@@ -144,16 +144,29 @@ impl Previous {
             .collect();
         for (id, lease) in &leases {
             if self.leases.get(id) != Some(lease) {
-                let prediction = lease.cause.prediction.and_then(|id| self.prediction(id));
+                // A lease that only moved keeps the prediction that it was first planned for.
+                let is_new = !self.leases.contains_key(id);
+                let prediction = lease.cause.prediction.filter(|_| is_new);
+                let prediction = prediction.and_then(|id| self.prediction(id));
                 let lease = lease.clone();
                 decisions.push(Decision::Planned { lease, prediction });
             }
         }
         let gone = self.leases.keys().filter(|id| !leases.contains_key(id));
         decisions.extend(gone.map(|id| Decision::Dropped { lease: *id }));
-        decisions.extend(new_ones(&self.shifts, &plan.shifts).map(Decision::Shift));
-        decisions.extend(new_ones(&self.recompiles, &plan.recompiles).map(Decision::Recompile));
-        decisions.extend(new_ones(&self.advice, &plan.advice).map(Decision::Advice));
+        // What would be done is said again each second with other times in it; it is one decision.
+        let shifts = new_ones(&self.shifts, &plan.shifts, |left, right| {
+            (&left.app, &left.target) == (&right.app, &right.target)
+        });
+        decisions.extend(shifts.map(Decision::Shift));
+        let recompiles = new_ones(&self.recompiles, &plan.recompiles, |left, right| {
+            (&left.app, left.scenario, left.mode) == (&right.app, right.scenario, right.mode)
+        });
+        decisions.extend(recompiles.map(Decision::Recompile));
+        let advice = new_ones(&self.advice, &plan.advice, |left, right| {
+            (&left.app, left.knob, &left.unit) == (&right.app, right.knob, &right.unit)
+        });
+        decisions.extend(advice.map(Decision::Advice));
         self.leases = leases;
         self.shifts.clone_from(&plan.shifts);
         self.recompiles.clone_from(&plan.recompiles);
@@ -162,11 +175,14 @@ impl Previous {
     }
 }
 
-fn new_ones<'plan, T: PartialEq + Clone>(
+/// Items of which nothing the `same` was there before.
+fn new_ones<'plan, T: Clone>(
     before: &'plan [T],
     now: &'plan [T],
+    same: impl Fn(&T, &T) -> bool + 'plan,
 ) -> impl Iterator<Item = T> + 'plan {
-    now.iter().filter(|item| !before.contains(item)).cloned()
+    let is_new = move |item: &&T| !before.iter().any(|known| same(known, item));
+    now.iter().filter(is_new).cloned()
 }
 
 /// True for events that belong to an action or change what may be done.

@@ -3,9 +3,9 @@
 use crate::support::{app, at, inline, sample};
 use tidegate_history::{Decision, Reader, RecordedTick, Store, StoreConfig};
 use tidegate_types::{
-    AppName, BootTime, Cause, ContentionEvent, ContentionMap, DeclaredEvent, Event, Input, Knob, KnobValue,
-    Lease, LeaseId, MapEntry, Moment, Outcome, Output, Plan, PredictionId, Resource, Scenario, Source,
-    Treatment, TrialVerdict, Trigger, Unit, WriteFailure, WriteResult,
+    Advice, AppName, BootTime, Cause, ContentionEvent, ContentionMap, DeclaredEvent, Event, Input, Knob,
+    KnobValue, Lease, LeaseId, MapEntry, Moment, Outcome, Output, Plan, PredictionId, Resource, Scenario,
+    Source, Treatment, TrialVerdict, Trigger, Unit, WriteFailure, WriteResult,
 };
 
 const ASKED: KnobValue = KnobValue::CpuMax {
@@ -381,4 +381,45 @@ fn the_input_log_is_bounded() {
         "{}",
         left.len()
     );
+}
+
+#[test]
+fn what_is_said_again_each_second_is_one_decision() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (mut store, _) = Store::open(dir.path(), inline()).expect("opens");
+    for second in 0..20 {
+        store.append_input(&input(second)).expect("well formed");
+        let made = at(second);
+        let mut moving = lease(7, at(0));
+        moving.end = made.boot.plus_seconds(6.0);
+        let advice = Advice {
+            app: AppName::new("web"),
+            knob: Some(Knob::CpuMax),
+            value: Some(ASKED),
+            unit: Unit::Cpu,
+            text: format!("in {second} s"),
+        };
+        let output = Output {
+            plan: Plan {
+                made,
+                leases: vec![moving],
+                advice: vec![advice],
+                ..Plan::default()
+            },
+            map: (second == 0).then(|| map(107, made)),
+            ..Output::default()
+        };
+        store.append_output(made, &output, b"plan").expect("well formed");
+    }
+    let decisions = store.reader().decisions(i64::MIN).expect("a listing");
+    let advice = decisions
+        .iter()
+        .filter(|record| matches!(record.decision, Decision::Advice(_)));
+    assert_eq!(advice.count(), 1);
+    let actions = store.reader().actions(i64::MIN).expect("a listing");
+    let [action] = actions.as_slice() else {
+        panic!("one action: {actions:?}")
+    };
+    assert_eq!(action.lease.end, at(19).boot.plus_seconds(6.0));
+    assert!(action.prediction.is_some());
 }
