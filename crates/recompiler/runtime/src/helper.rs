@@ -92,7 +92,9 @@ impl Helper {
                 gate::set_connection(None);
                 connection.close();
             }
-            gate::closed(|| process.release());
+            if process.is_touched() {
+                gate::closed(|| process.release());
+            }
             sys::sleep_us(retry_us);
             retry_us = (retry_us * 2).min(LAST_RETRY_US);
             next = Connection::open(socket_path);

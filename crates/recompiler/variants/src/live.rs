@@ -25,7 +25,7 @@ const STEAL_SHARE: f64 = 0.03;
 /// On a contended core a slice goes on until the process had this share of its planned length as CPU time ...
 const LEAST_CPU_SHARE: f64 = 0.25;
 /// ... but not longer than so many planned lengths. Both look at the time given, never at the cost.
-const LONGEST_SLICE: u32 = 10;
+const LONGEST_SLICE: u32 = 5;
 
 /// What is on trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -134,22 +134,40 @@ pub struct Frame {
     pub body: Vec<u8>,
 }
 
-/// Reads one frame within `limit`.
+/// Reads one frame within `limit`, however slowly its bytes come.
 ///
 /// # Errors
 /// [`VariantsError::Socket`] (also on a timeout) and [`VariantsError::Message`].
 pub fn read_frame(stream: &UnixStream, process: u32, limit: Duration) -> Result<Frame, VariantsError> {
+    let end = Instant::now() + limit;
     let socket = |source| VariantsError::Socket { process, source };
-    stream.set_read_timeout(Some(limit)).map_err(socket)?;
     let mut header = [0; HEADER_BYTES];
-    (&mut &*stream).read_exact(&mut header).map_err(socket)?;
+    fill_until(stream, &mut header, end).map_err(socket)?;
     let header = Header::decode(header).map_err(|source| VariantsError::Message { process, source })?;
     let mut body = vec![0; header.body_bytes];
-    (&mut &*stream).read_exact(&mut body).map_err(socket)?;
+    fill_until(stream, &mut body, end).map_err(socket)?;
     Ok(Frame {
         kind: header.kind,
         body,
     })
+}
+
+fn fill_until(mut stream: &UnixStream, buffer: &mut [u8], end: Instant) -> io::Result<()> {
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        stream.set_read_timeout(Some(left))?;
+        match stream.read(rest) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Process, user and group at the other end.

@@ -1,6 +1,7 @@
 /* A program with one switchable function, its sections written by hand as the compiler plugin would. It checks
    every result, and says at the end what it saw. Ends after SECONDS or at SIGTERM. Usage: app SECONDS THREADS */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
@@ -97,6 +98,14 @@ int main(int argc, char **argv) {
     usleep(300000);
     bad += setuid(65534) != 0;
     bad += (long)work(NULL);
+  } else if (argc > 3 && argv[3][0] == 'c') {
+    /* Closes what it does not know, and uses the numbers for something else. */
+    usleep(300000);
+    close_range(3, ~0U, 0);
+    int file = open(argv[4], O_RDWR | O_CREAT, 0600);
+    for (int number = 500; number < 530; number++) dup2(file, number);
+    bad += (long)work(NULL);
+    bad += lseek(file, 0, SEEK_END) != 0;
   } else if (argc > 3 && (argv[3][0] == 'm' || argv[3][0] == 's')) {
     restrict_and_restart(argv);
     return 77;

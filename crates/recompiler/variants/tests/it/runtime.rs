@@ -1,6 +1,8 @@
 //! The runtime in a real process, driven through the switchboard.
 
 use crate::support::{Bench, output_of, proc_text, skip, stop, triple_image, value, wait_until};
+use std::io::Write;
+use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 use tidegate_format::image::CpuFeatures;
 use tidegate_format::message::Reason;
@@ -435,5 +437,83 @@ fn commands_go_over_the_socket_and_without_a_daemon_the_verb_serves_it() {
     );
     let entries = ask(options, &Command::CacheList).unwrap();
     assert_eq!(entries, Answer::CacheList { entries: Vec::new() });
+    assert_eq!(value(&stop(child), "bad"), 0);
+}
+
+#[test]
+fn a_program_that_closes_everything_gets_the_base_and_none_of_our_bytes() {
+    let Some(bench) = Bench::new("closes_everything", &[]) else {
+        return;
+    };
+    let server = bench.serve();
+    let file = bench.folder.path().join("own");
+    let child = bench.run(&["60", "1", "close", file.to_str().unwrap()]);
+    let (process, board) = (child.id(), server.board());
+    wait_until("the runtime connects", || board.is_connected(process));
+    load(board, process, Scenario::Cpu, 3).unwrap();
+    board.switch(process, None, Scenario::Cpu).unwrap();
+    wait_until("the program has its own descriptors", || file.exists());
+    wait_until("the runtime connects again, at the base", || {
+        board
+            .functions(process)
+            .is_ok_and(|functions| functions[0].current == Scenario::Base)
+    });
+    board.switch(process, None, Scenario::Cpu).unwrap();
+    assert_eq!(value(&stop(child), "bad"), 0);
+}
+
+/// Frames of all kinds with random bodies, some of them images with random damage.
+#[test]
+fn hostile_messages_harm_nobody() {
+    let Some(bench) = Bench::new("hostile_messages", &[]) else {
+        return;
+    };
+    let listener = UnixListener::bind(bench.socket()).unwrap();
+    let mut child = bench.run(&["60"]);
+    let mut random = 0x2545_f491_4f6c_dd1d_u64;
+    let mut next = move || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random
+    };
+    let image = triple_image(Scenario::Cpu, 3).to_bytes().unwrap();
+    let mut frames = 0;
+    while frames < 5000 {
+        let (stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let mut answers = stream.try_clone().unwrap();
+        let drain = std::thread::spawn(move || std::io::copy(&mut answers, &mut std::io::sink()));
+        for _ in 0..500 {
+            let mut body: Vec<u8> = (0..next() % 40).map(|_| (next() & 3) as u8).collect();
+            let mut kind = (next() % 14) as u16;
+            if next() % 3 == 0 {
+                kind = 4;
+                body = vec![0, 0, 0, 0, 1];
+                body.extend(&image);
+                let position = next() as usize % body.len();
+                body[position] ^= 1 << (next() % 8);
+            }
+            if kind == 6 {
+                // A storm of a random length would take hours.
+                body = vec![1, 0, 0, 0, 0, 0, 0, 0];
+            }
+            let mut frame = (body.len() as u32).to_le_bytes().to_vec();
+            frame.extend(1_u16.to_le_bytes());
+            frame.extend(kind.to_le_bytes());
+            frame.extend(&body);
+            if next() % 400 == 0 {
+                let position = next() as usize % 8;
+                frame[position] ^= 0x80;
+            }
+            frames += 1;
+            if (&stream).write_all(&frame).is_err() {
+                break;
+            }
+        }
+        let _ = stream.shutdown(std::net::Shutdown::Both);
+        let _ = drain.join().unwrap();
+        assert!(child.try_wait().unwrap().is_none(), "the program lives");
+    }
     assert_eq!(value(&stop(child), "bad"), 0);
 }
