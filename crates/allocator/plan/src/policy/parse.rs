@@ -64,11 +64,7 @@ pub fn parse(text: &str, file_name: &str) -> Result<Policy, PolicyError> {
 fn render(text: &str, file_name: &str, fault: Fault) -> PolicyError {
     let Fault { span, message, help } = fault;
     let (line, column) = place(text, span.start);
-    let shown = if span.is_empty() {
-        span.start..(span.end + 1).min(text.len().max(span.end))
-    } else {
-        span
-    };
+    let shown = whole_characters(text, &span);
     let snippet = Snippet::source(text)
         .path(file_name)
         .annotation(AnnotationKind::Primary.span(shown));
@@ -86,8 +82,19 @@ fn render(text: &str, file_name: &str, fault: Fault) -> PolicyError {
     }
 }
 
+/// `span`, moved to whole characters within the text; an empty one shows the character that it stands before.
+fn whole_characters(text: &str, span: &Span<usize>) -> Span<usize> {
+    let start = text.floor_char_boundary(span.start);
+    let end = text.ceil_char_boundary(span.end.max(start));
+    if start < end {
+        return start..end;
+    }
+    let first = text[start..].chars().next().map_or(0, char::len_utf8);
+    start..start + first
+}
+
 fn place(text: &str, offset: usize) -> (u32, u32) {
-    let before = &text[..offset.min(text.len())];
+    let before = &text[..text.floor_char_boundary(offset)];
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
     (line as u32, column as u32)

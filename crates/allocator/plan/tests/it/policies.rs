@@ -281,3 +281,26 @@ fn the_policy_of_the_readme_is_one() {
         "the example shows the defaults"
     );
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_it_panic(text in "\\PC{0,80}") {
+        let _ = parse(&text, "policy.toml");
+    }
+
+    #[test]
+    fn no_damage_to_a_policy_makes_it_panic(at in 0..2000_usize, put in "[\\[\\]{}\"=#\n .äß€0-9a-z-]{0,4}", cut in 0..6_usize) {
+        let readme = include_str!("../../README.md");
+        let (_, rest) = readme.split_once("```toml\n").expect("an example");
+        let (example, _) = rest.split_once("```").expect("its end");
+        let mut letters: Vec<char> = example.chars().collect();
+        let at = at % letters.len();
+        let to = (at + cut).min(letters.len());
+        letters.splice(at..to, put.chars());
+        let text: String = letters.into_iter().collect();
+        if let Err(error) = parse(&text, "policy.toml") {
+            proptest::prop_assert!(error.line >= 1 && error.column >= 1);
+            proptest::prop_assert!(error.to_string().contains("policy.toml"));
+        }
+    }
+}
