@@ -4,7 +4,7 @@
 
 use crate::DriverError;
 use object::read::elf::ElfFile64;
-use object::{Object, ObjectSection};
+use object::{Object, ObjectKind, ObjectSection};
 use serde::Serialize;
 use std::path::Path;
 use tidegate_format::FormatError;
@@ -91,6 +91,11 @@ pub fn inspect(path: &Path, bytes: &[u8]) -> Result<Inspection, DriverError> {
         path: path.to_owned(),
         source,
     })?;
+    if elf.kind() == ObjectKind::Relocatable {
+        return Err(DriverError::NotLinked {
+            path: path.to_owned(),
+        });
+    }
     let build_id = elf.build_id().ok().flatten();
     let build_id = build_id.map(hexadecimal);
     let program = Program { path, elf };

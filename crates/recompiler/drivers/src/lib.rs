@@ -50,6 +50,12 @@ pub enum DriverError {
         /// Why.
         source: object::read::Error,
     },
+    /// The file is an object that still has to be linked: its sections lead nowhere yet.
+    #[error("{} is not linked yet", path.display())]
+    NotLinked {
+        /// The file.
+        path: PathBuf,
+    },
     /// A section of tidegate's is damaged, or of a version that this build does not know.
     #[error("section {section} of {} is not readable at byte {offset}", path.display())]
     Section {
@@ -73,7 +79,7 @@ impl DriverError {
             }
             Self::Start { .. } => "install clang-22, or set TIDEGATE_CLANG to it",
             Self::Read { .. } => "check the path and its permissions",
-            Self::NotElf { .. } => "name a program that was linked for x86-64 Linux",
+            Self::NotLinked { .. } | Self::NotElf { .. } => "name a program that was linked for x86-64 Linux",
             Self::Section { .. } => "rebuild the program with this version of `tidegate cc`",
         }
     }

@@ -6,5 +6,6 @@
 mod effects;
 mod exactness;
 mod harness;
+mod privileges;
 mod refusals;
 mod round_trip;

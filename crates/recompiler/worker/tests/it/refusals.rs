@@ -1,6 +1,8 @@
 //! What the worker refuses, and that damaged input costs an answer, never a crash.
 
 use crate::harness::{build, run_worker, run_worker_on};
+use tidegate_format::blob::Blob;
+use tidegate_format::image::Image;
 use tidegate_format::request::{CompileErrorKind, Response};
 use tidegate_format::scenario::Scenario;
 
@@ -75,4 +77,41 @@ int main(void) { return 0; }
         (error.kind, error.detail.as_str()),
         (CompileErrorKind::UnknownSection, ".mine")
     );
+}
+
+#[test]
+fn damaged_bitcode_under_a_valid_checksum_costs_one_worker() {
+    let program = build(KERNEL, &["kernel"], &[]);
+    let mut request = program.request("kernel", Scenario::Cpu);
+    let whole = request.blob.clone();
+    let blob = Blob::read(&whole).unwrap();
+    for position in (0..blob.compressed.len()).step_by(61) {
+        let mut compressed = blob.compressed.to_vec();
+        compressed[position] ^= 0x21;
+        request.blob = Blob {
+            compressed: &compressed,
+            ..blob
+        }
+        .to_bytes();
+        // LLVM may end the process; an answer that comes is an error or an image that reads.
+        let answer = crate::harness::worker_answer(&request.to_bytes());
+        if let Some(Ok(image)) = answer
+            .and_then(|bytes| Response::read(&bytes).ok())
+            .map(|answer| answer.0)
+        {
+            assert!(Image::read(&image).is_ok(), "position {position}");
+        }
+    }
+    request.blob = Blob {
+        bitcode_length: 17,
+        ..blob
+    }
+    .to_bytes();
+    assert_eq!(kind(&request.to_bytes()), CompileErrorKind::Blob);
+    request.blob = Blob {
+        anchor_count: 0,
+        ..blob
+    }
+    .to_bytes();
+    assert_eq!(kind(&request.to_bytes()), CompileErrorKind::Blob);
 }
