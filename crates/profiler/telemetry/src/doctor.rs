@@ -307,6 +307,13 @@ impl Collector {
                 "boot a kernel with CONFIG_SCHEDSTATS, or build with the `bpf` feature, on a kernel with BTF, as root",
             ),
             signal(
+                "run delay of processes",
+                self.config.proc_root.join("self/schedstat").exists(),
+                "schedstat of processes with one thread and no group; of others the group's waiting tells more",
+                "how long an app without a group waited to run is not known",
+                "boot a kernel with CONFIG_SCHED_INFO",
+            ),
+            signal(
                 "NUMA",
                 !self.host_reader().nodes.is_empty(),
                 "/sys/devices/system/node",
@@ -317,14 +324,17 @@ impl Collector {
     }
 
     fn managers(&self) -> Vec<Manager> {
+        let runs = |name: &str| {
+            // One that an interpreter runs goes by its unit.
+            let unit = format!("/{name}.service");
+            let in_unit = |group: &str| group.ends_with(&unit);
+            let mut processes = self.table.processes().values().filter(|process| !process.kernel);
+            processes
+                .any(|process| &*process.executable == name || process.group.as_deref().is_some_and(in_unit))
+        };
         let mut managers: Vec<Manager> = MANAGERS
             .iter()
-            .filter(|(name, _)| {
-                self.table
-                    .processes()
-                    .values()
-                    .any(|process| !process.kernel && &*process.executable == *name)
-            })
+            .filter(|(name, _)| runs(name))
             .map(|(name, concern)| Manager {
                 name: (*name).to_owned(),
                 concern: (*concern).to_owned(),

@@ -76,6 +76,7 @@ fn other_managers_are_found_by_their_processes() {
     let mut fake = Fake::new(&[("proc/1/comm", "systemd\n")]);
     fake.process(50, "dockerd", 900, 0, "0::/\n");
     fake.process(51, "kubelet", 900, 0, "0::/\n");
+    fake.process(52, "python3", 900, 0, "0::/system.slice/tuned.service\n");
     let managers: Vec<String> = fake
         .collector()
         .doctor()
@@ -83,5 +84,5 @@ fn other_managers_are_found_by_their_processes() {
         .into_iter()
         .map(|manager| manager.name)
         .collect();
-    assert_eq!(managers, ["kubelet", "dockerd", "systemd"]);
+    assert_eq!(managers, ["kubelet", "dockerd", "tuned", "systemd"]);
 }
