@@ -3,7 +3,9 @@
 //! The scores are those of Bashir et al., "Take it to the limit" (`EuroSys` 2021): the oracle is the highest use
 //! that the apps present at a moment come to together within the horizon; a prediction below it is a violation;
 //! its severity is the missing share; savings are what is not held, of what the apps may use. A rule that gives
-//! each app its own predicts their sum; where it says nothing of an app, the app's limit counts.
+//! each app its own predicts their sum; where it says nothing of an app, the app's limit counts. Beside these,
+//! rules that give an app its own are scored each second: how often the app used more in the next one. What an
+//! app used is no more than the limit it really had, so this is the least that would have been missing.
 
 use crate::ReplayError;
 use crate::policies::{self, Decision, Rule, Seen};
@@ -32,6 +34,10 @@ pub struct RuleScore {
     pub severity: f64,
     /// Mean share of the limits that it would not have held.
     pub savings: f64,
+    /// Share of app-seconds with a CPU allotment in which the app used more than it, the second after.
+    pub cpu_short_rate: Option<f64>,
+    /// The same of memory.
+    pub memory_short_rate: Option<f64>,
 }
 
 /// All rules on one record.
@@ -135,12 +141,39 @@ fn predicted(decision: &Decision, seen: &Seen) -> Option<f64> {
     Some(seen.apps.iter().map(given).sum::<f64>().min(seen.capacity_cores))
 }
 
+/// How often what was allotted was less than what came.
+#[derive(Default)]
+struct Short {
+    given: u64,
+    short: u64,
+}
+
+impl Short {
+    fn count(&mut self, given: Option<&f64>, used: f64) {
+        if let Some(given) = given.filter(|_| !used.is_nan()) {
+            self.given += 1;
+            self.short += u64::from(used > *given);
+        }
+    }
+
+    fn rate(&self) -> Option<f64> {
+        (self.given > 0).then(|| self.short as f64 / self.given as f64)
+    }
+}
+
 fn score(rule: &mut dyn Rule, record: &[Seen], moments: &[Scored]) -> RuleScore {
     let mut moments = moments.iter().peekable();
     let (mut scored, mut violations) = (0_u64, 0_u64);
     let (mut severity, mut savings) = (0.0, 0.0);
+    let (mut cpu, mut memory) = (Short::default(), Short::default());
+    let mut before = Decision::default();
     for (position, seen) in record.iter().enumerate() {
+        for app in &seen.apps {
+            cpu.count(before.cpu_cores.get(&app.name), app.cpu_cores);
+            memory.count(before.memory_bytes.get(&app.name), app.memory_bytes);
+        }
         let decision = rule.step(seen);
+        before.clone_from(&decision);
         let Some(moment) = moments.next_if(|moment| moment.position == position) else {
             continue;
         };
@@ -161,6 +194,8 @@ fn score(rule: &mut dyn Rule, record: &[Seen], moments: &[Scored]) -> RuleScore 
         violation_rate: mean(violations as f64, scored),
         severity: mean(severity, violations),
         savings: mean(savings, scored),
+        cpu_short_rate: cpu.rate(),
+        memory_short_rate: memory.rate(),
     }
 }
 
@@ -202,6 +237,27 @@ mod tests {
         close(score.violation_rate, 1.0 / 11.0);
         close(score.severity, 0.25);
         close(score.savings, 2.5 / 4.0);
+    }
+
+    #[test]
+    fn an_allotment_is_held_against_the_second_after() {
+        struct Given(f64);
+        impl Rule for Given {
+            fn name(&self) -> &'static str {
+                "given"
+            }
+            fn step(&mut self, seen: &Seen) -> Decision {
+                let cores = seen.apps.iter().map(|app| (app.name.clone(), self.0));
+                Decision {
+                    cpu_cores: cores.collect(),
+                    ..Decision::default()
+                }
+            }
+        }
+        // 3,600 seconds have one before; only the last uses two cores.
+        let score = score(&mut Given(1.5), &record(), &[]);
+        close(score.cpu_short_rate.expect("allotted"), 1.0 / 3600.0);
+        assert_eq!((score.memory_short_rate, score.scored), (None, 0));
     }
 
     #[test]
