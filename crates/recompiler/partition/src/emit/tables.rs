@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use tidegate_format::FunctionHash;
 use tidegate_format::blob::{AnchorName, Blob, name_table};
 use tidegate_format::section::{
-    ANCHOR_INDIRECT, ANCHOR_WEAK, ANCHORS_SECTION, AnchorKind, BLOBS_SECTION, FUNCTIONS_SECTION,
+    ANCHOR_INDIRECT, ANCHOR_WEAK, ANCHORS_SECTION, AnchorKind, BLOBS_SECTION, BODY_SUFFIX, FUNCTIONS_SECTION,
     NAMES_SECTION, REFUSED_SECTION, Refusal, RefusalReason, SECTION_VERSION,
 };
 
@@ -91,7 +91,7 @@ impl<'a> Tables<'a> {
         let record = self.table(owner, FUNCTIONS_SECTION, 8, self.structure(&fields));
         let refer = |field: u32, target: Value| self.reference(record, field, target);
         let stub = if has_stub {
-            refer(12, function.symbol)
+            refer(12, self.own_place(function.symbol))
         } else {
             number(0)
         };
@@ -369,6 +369,23 @@ impl<'a> Tables<'a> {
             1
         ));
         llvm!(LLVMSetInitializer(table.0, content));
+    }
+
+    /// A symbol for the function's code in this object, whoever else may define its name for the loader.
+    fn own_place(&self, function: Value) -> Value {
+        if function.is_dso_local() {
+            return function;
+        }
+        let name = c_name(&format!("{}{BODY_SUFFIX}.stub", function.name()));
+        let alias = llvm!(LLVMAddAlias2(
+            self.module.0,
+            function.value_type(),
+            0,
+            function.0,
+            name.as_ptr()
+        ));
+        llvm!(LLVMSetLinkage(alias, LLVMLinkage::LLVMPrivateLinkage));
+        Value(alias)
     }
 
     /// `target` relative to the field `field` of `table`, in 32 bits.

@@ -152,17 +152,18 @@ fn a_shared_object_s_functions_can_still_be_preempted() {
     let fixture = Fixture::new(&[("library.c", LIBRARY), ("main.c", MAIN), ("other.c", other)]);
     fixture.run("clang-22 -O2 -DDEAD=i -fPIC -shared library.c -o libplain.so");
     fixture.run("clang-22 -O2 main.c ./libplain.so -o plain");
-    fixture.compile(SELECTED, "-O2 -DDEAD=i -fPIC -shared library.c -o libwrapped.so");
-    fixture.compile("", "-O2 main.c ./libwrapped.so -o program");
     fixture.run("gcc -O2 -fPIC -shared other.c -o other.so");
     let plain = fixture.run("env LD_LIBRARY_PATH=. ./plain");
-    assert_eq!(fixture.run("env LD_LIBRARY_PATH=. ./program"), plain);
     let preempted = fixture.run("env LD_LIBRARY_PATH=. LD_PRELOAD=./other.so ./plain");
     assert_ne!(preempted, plain);
-    assert_eq!(
-        fixture.run("env LD_LIBRARY_PATH=. LD_PRELOAD=./other.so ./program"),
-        preempted
-    );
+    for linker in ["bfd", "lld"] {
+        let link = format!("-O2 -DDEAD=i -fPIC -shared -fuse-ld={linker} library.c -o libwrapped.so");
+        fixture.compile(SELECTED, &link);
+        fixture.compile("", "-O2 main.c ./libwrapped.so -o program");
+        assert_eq!(fixture.run("env LD_LIBRARY_PATH=. ./program"), plain, "{linker}");
+        let preloaded = fixture.run("env LD_LIBRARY_PATH=. LD_PRELOAD=./other.so ./program");
+        assert_eq!(preloaded, preempted, "{linker}");
+    }
 }
 
 #[test]
