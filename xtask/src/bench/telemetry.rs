@@ -1,71 +1,64 @@
 //! `cargo xtask bench telemetry`: the collector measures itself, because only it can count its own allocations.
 //!
-//! The measuring program is the example `bench` of the telemetry room. It prints a JSON list of rows in the same
-//! form as ours; this bench runs it in release, and shows and publishes what it found.
+//! The measuring program is the example `telemetry_bench` of the telemetry room, which prints one row per line as
+//! JSON; its bounds are upper ones. This bench runs it in release, and shows and publishes what it found.
 
-use super::report::{Report, Row};
-use crate::workspace::{Workspace, cargo};
-use anyhow::{Context, Result, bail};
+use super::report::{Bound, Report};
+use crate::workspace::{Workspace, cargo, llvm_prefix};
+use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use std::process::{Command, Stdio};
 
 #[derive(Deserialize)]
-struct Measured {
+struct Line {
     metric: String,
     value: Option<f64>,
     unit: String,
-    bound: Option<String>,
-    holds: bool,
-    interval: Option<(f64, f64)>,
+    bound: Option<f64>,
 }
 
-/// Builds and runs the example.
+/// Builds and runs the example, with the BPF reader where it can be built.
 pub(crate) fn run(workspace: &Workspace) -> Result<Report> {
     let mut command = Command::new(cargo());
-    command
-        .args([
-            "run",
-            "--quiet",
-            "--release",
-            "--package",
-            "tidegate-telemetry",
-            "--example",
-            "bench",
-        ])
-        .current_dir(&workspace.root)
-        .stderr(Stdio::inherit());
-    let output = command
-        .output()
-        .context("cannot run the telemetry room's example `bench`")?;
-    if output.stdout.is_empty() {
-        bail!(
-            "the telemetry room's example `bench` ended with {} and no result",
-            output.status
-        );
+    command.args([
+        "run",
+        "--quiet",
+        "--release",
+        "--package",
+        "tidegate-telemetry",
+        "--example",
+        "telemetry_bench",
+    ]);
+    if llvm_prefix().is_some() {
+        command.args(["--features", "bpf"]);
     }
-    let text = String::from_utf8_lossy(&output.stdout);
-    Ok(Report {
-        rows: parse(&text)?,
-        notes: Vec::new(),
-    })
+    let output = command
+        .current_dir(&workspace.root)
+        .stderr(Stdio::inherit())
+        .output();
+    let output = output.context("cannot run the telemetry room's example `telemetry_bench`")?;
+    let report = parse(&String::from_utf8_lossy(&output.stdout))?;
+    ensure!(
+        !report.rows.is_empty(),
+        "the example ended with {} and no result",
+        output.status
+    );
+    Ok(report)
 }
 
-/// The JSON list is the last thing that the example prints.
-fn parse(text: &str) -> Result<Vec<Row>> {
-    let start = text
-        .find("\n[")
-        .map_or_else(|| text.find('[').unwrap_or(0), |at| at + 1);
-    let rows: Vec<Measured> =
-        serde_json::from_str(text[start..].trim()).context("the example printed no list of rows")?;
-    let row = |row: Measured| Row {
-        metric: row.metric,
-        value: row.value,
-        unit: row.unit,
-        bound: row.bound,
-        holds: row.holds,
-        interval: row.interval,
-    };
-    Ok(rows.into_iter().map(row).collect())
+/// Lines of JSON among talk.
+fn parse(text: &str) -> Result<Report> {
+    let mut report = Report::default();
+    for line in text.lines().filter(|line| line.starts_with('{')) {
+        let line: Line = serde_json::from_str(line).with_context(|| format!("`{line}` is no row"))?;
+        report.value(
+            &line.metric,
+            line.value.unwrap_or(f64::NAN),
+            &line.unit,
+            line.bound.map(Bound::AtMost),
+        );
+    }
+    Ok(report)
 }
 
 #[cfg(test)]
@@ -73,11 +66,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_follow_the_talk() {
-        let rows = parse(
-            "making groups\n[{\"metric\":\"a\",\"value\":1.5,\"unit\":\"us\",\"bound\":null,\"holds\":true}]\n",
-        );
-        assert_eq!(rows.expect("rows")[0].value, Some(1.5));
-        assert!(parse("nothing").is_err());
+    fn rows_stand_among_the_talk() {
+        let row = |value: f64| {
+            format!(
+                "talk\n{{\"metric\":\"a\",\"value\":{value},\"unit\":\"us\",\"bound\":2.0,\"holds\":true}}\n"
+            )
+        };
+        assert!(parse(&row(1.5)).expect("a row").holds());
+        assert!(!parse(&row(2.5)).expect("a row").holds());
+        assert!(parse("{\"metric\":1}").is_err());
+        assert!(parse("nothing").expect("no rows").rows.is_empty());
     }
 }

@@ -29,10 +29,11 @@ impl TestBinary {
     }
 }
 
-/// Which packages are built here: all of them with LLVM 22, else those that need none.
+/// Which packages are built here: all of them with LLVM 22 (its clang compiles the BPF programs, too), else those
+/// that need none.
 pub(crate) fn selection() -> &'static [&'static str] {
     if llvm_prefix().is_some() {
-        &["--workspace"]
+        &["--workspace", "--features", "tidegate-telemetry/bpf"]
     } else {
         &[]
     }
@@ -66,7 +67,10 @@ pub(crate) fn build(workspace: &Workspace) -> Result<(Suite, Vec<TestBinary>)> {
     command
         .args([
             "build",
-            "--all-targets",
+            "--keep-going",
+            "--lib",
+            "--bins",
+            "--tests",
             "--message-format=json-render-diagnostics",
         ])
         .args(selection())
