@@ -3,8 +3,11 @@
 //! `cargo run --release -p tidegate-history --example cost -- [apps] [seconds]`
 
 use std::sync::Arc;
-use tidegate_history::{Store, StoreConfig};
+use tidegate_history::{Reader, Store, StoreConfig};
 use tidegate_types::{AppName, BootTime, Entity, Field, Moment, Row, Sample};
+
+/// A Monday at noon.
+const NOON_MS: i64 = 1_750_075_200_000;
 
 const FIELDS: [Field; 12] = [
     Field::CpuUsage,
@@ -74,7 +77,92 @@ fn measure(
     Ok(())
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+fn name(app: usize) -> Entity {
+    Entity::App(AppName::new(&format!("system.slice/service-{app:04}.service")))
+}
+
+/// CPU seconds spent on recording: all plain seconds, all that sealed, and the worst of these.
+#[derive(Default)]
+#[expect(clippy::struct_field_names, reason = "units stand last in names")]
+struct Spent {
+    append_s: f64,
+    seal_s: f64,
+    worst_s: f64,
+}
+
+fn record(store: &mut Store, apps: usize, seconds: u64) -> Outcome<Spent> {
+    let rows = (0..apps).map(|app| Row::empty(name(app))).collect();
+    let mut sample = Sample {
+        rows,
+        ..Sample::default()
+    };
+    let mut noise = Noise(0x9e37_79b9_7f4a_7c15);
+    let mut spent = Spent::default();
+    for second in 0..seconds {
+        sample.interval_s = 1.0 + (noise.next() % 1000) as f64 * 1e-7;
+        sample.now = Moment {
+            boot: BootTime(second * 1_000_000_000),
+            utc_ms: NOON_MS + second.cast_signed() * 1000,
+        };
+        for (app, row) in sample.rows.iter_mut().enumerate() {
+            fill(row, app, sample.interval_s, &mut noise);
+        }
+        let before = cpu_seconds();
+        store.append(&sample)?;
+        let taken_s = cpu_seconds() - before;
+        if second % 300 == 0 && second > 0 {
+            spent.seal_s += taken_s;
+            spent.worst_s = spent.worst_s.max(taken_s);
+        } else {
+            spent.append_s += taken_s;
+        }
+    }
+    Ok(spent)
+}
+
+fn query(reader: &Reader, apps: usize) -> Outcome<()> {
+    let middle = name(apps / 2);
+    measure("series of all of it, one app", || {
+        let points = reader.series(&middle, Field::CpuUsage, i64::MIN..i64::MAX, None)?;
+        Ok(points.len())
+    })?;
+    measure("entities", || reader.entities().map(|known| known.len()))?;
+    measure("samples of five minutes", || {
+        Ok(reader.samples(NOON_MS..NOON_MS + 300_000)?.count())
+    })?;
+    Ok(())
+}
+
+fn report(spent: &Spent, sealed_bytes: u64, apps: usize, seconds: u64) {
+    let (length_s, values) = (seconds as f64, seconds as f64 * (apps * FIELDS.len()) as f64);
+    let Spent {
+        append_s,
+        seal_s,
+        worst_s,
+    } = spent;
+    println!(
+        "append: {:.3} ms a second, {:.3} % of a core",
+        append_s / length_s * 1e3,
+        append_s / length_s * 1e2
+    );
+    println!(
+        "seal: {:.0} ms at most (with an hour summed up), {:.3} % of a core",
+        worst_s * 1e3,
+        seal_s / length_s * 1e2
+    );
+    let day_mib = sealed_bytes as f64 / length_s * 86_400.0 / 1_048_576.0;
+    println!(
+        "on disk: {:.3} bytes a value, {day_mib:.1} MiB a day",
+        sealed_bytes as f64 / values
+    );
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find(|line| line.starts_with("VmHWM"));
+    println!("{}", peak.unwrap_or_default());
+}
+
+fn main() -> Outcome<()> {
     let mut arguments = std::env::args().skip(1);
     let apps: usize = arguments.next().map_or(Ok(1000), |text| text.parse())?;
     let seconds: u64 = arguments.next().map_or(Ok(4600), |text| text.parse())?;
@@ -85,44 +173,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ..StoreConfig::default()
     };
     let (mut store, _) = Store::open(&dir, config)?;
-    let name = |app: usize| Entity::App(AppName::new(&format!("system.slice/service-{app:04}.service")));
-    let rows = (0..apps).map(|app| Row::empty(name(app))).collect();
-    let mut sample = Sample {
-        rows,
-        ..Sample::default()
-    };
-    let mut noise = Noise(0x9e37_79b9_7f4a_7c15);
-    let (mut append_s, mut seal_s, mut worst_s) = (0.0, 0.0, 0.0_f64);
-    let began = cpu_seconds();
-    for second in 0..seconds {
-        sample.interval_s = 1.0 + (noise.next() % 1000) as f64 * 1e-7;
-        sample.now = Moment {
-            boot: BootTime(second * 1_000_000_000),
-            utc_ms: 1_750_075_200_000 + second.cast_signed() * 1000,
-        };
-        for (app, row) in sample.rows.iter_mut().enumerate() {
-            fill(row, app, sample.interval_s, &mut noise);
-        }
-        let before = cpu_seconds();
-        store.append(&sample)?;
-        let spent = cpu_seconds() - before;
-        if second % 300 == 0 && second > 0 {
-            (seal_s, worst_s) = (seal_s + spent, worst_s.max(spent));
-        } else {
-            append_s += spent;
-        }
-    }
-    let total = cpu_seconds() - began;
-    let (reader, middle) = (store.reader().clone(), name(apps / 2));
-    measure("series of all of it, one app", || {
-        let points = reader.series(&middle, Field::CpuUsage, i64::MIN..i64::MAX, None)?;
-        Ok(points.len())
-    })?;
-    measure("entities", || reader.entities().map(|known| known.len()))?;
-    measure("samples of five minutes", || {
-        let noon_ms = 1_750_075_200_000;
-        Ok(reader.samples(noon_ms..noon_ms + 300_000)?.count())
-    })?;
+    let spent = record(&mut store, apps, seconds)?;
+    query(store.reader(), apps)?;
     store.seal_head();
     store.flush()?;
     drop(store);
@@ -130,33 +182,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let (_, report) = Store::open(&dir, StoreConfig::default())?;
         Ok(report.damage.len())
     })?;
-    let mut bytes = 0;
+    let mut sealed_bytes = 0;
     for file in std::fs::read_dir(dir.join("seconds"))? {
-        bytes += file?.metadata()?.len();
+        sealed_bytes += file?.metadata()?.len();
     }
-    let values = seconds as f64 * (apps * FIELDS.len()) as f64;
-    println!(
-        "append:    {:8.3} ms a second ({:.3} % of a core)",
-        append_s / seconds as f64 * 1e3,
-        append_s / seconds as f64 * 100.0
-    );
-    println!(
-        "seal:      {:8.3} ms each five minutes at most (with an hour summed up), {:.3} % of a core",
-        worst_s * 1e3,
-        seal_s / seconds as f64 * 100.0
-    );
-    println!("loop:      {total:8.3} s CPU in all for {seconds} s");
-    println!(
-        "on disk:   {:8.3} bytes a value, {:.1} MiB a day",
-        bytes as f64 / values,
-        bytes as f64 / seconds as f64 * 86_400.0 / 1_048_576.0
-    );
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let peak = status
-        .lines()
-        .find(|line| line.starts_with("VmHWM"))
-        .unwrap_or_default();
-    println!("{peak}");
+    report(&spent, sealed_bytes, apps, seconds);
     std::fs::remove_dir_all(&dir)?;
     Ok(())
 }

@@ -31,8 +31,8 @@ const MEASURED: usize = COLUMNS.len() - 2;
 /// The boot id under which imported samples are kept.
 pub(crate) const BOOT_ID: &str = "import";
 
-/// Lines of one import; bounds its memory to about 2.5 GB.
-const MAX_LINES: u64 = 25_000_000;
+/// Lines of one import; bounds its memory to about 1.5 GB.
+const MAX_LINES: u64 = 10_000_000;
 
 /// What was imported.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -25,6 +25,7 @@ pub(crate) struct Log {
     opened_utc_ms: i64,
     unsynced: bool,
     buffer: Vec<u8>,
+    written: u64,
 }
 
 impl Log {
@@ -50,12 +51,18 @@ impl Log {
             opened_utc_ms: 0,
             unsynced: false,
             buffer: Vec::new(),
+            written: 0,
         })
     }
 
     /// The number of the file that is written or would be next.
     pub(crate) fn sequence(&self) -> u64 {
         self.sequence
+    }
+
+    /// Bytes written to all files since it was opened.
+    pub(crate) fn written(&self) -> u64 {
+        self.written
     }
 
     /// Bytes in the file that is written.
@@ -102,6 +109,7 @@ impl Log {
             return Err(HistoryError::io("writing", &path)(error));
         }
         self.length += self.buffer.len() as u64;
+        self.written += self.buffer.len() as u64;
         self.unsynced = true;
         Ok(())
     }

@@ -173,7 +173,17 @@ impl Store {
 
     /// What has become of writes.
     pub fn counters(&self) -> Counters {
-        self.counters
+        let logs = [
+            &self.head,
+            &self.inputs,
+            &self.maps,
+            &self.decisions,
+            &self.outcomes,
+        ];
+        Counters {
+            bytes_written: logs.iter().map(|log| log.written()).sum(),
+            ..self.counters
+        }
     }
 
     /// Number of the last recorded tick.
