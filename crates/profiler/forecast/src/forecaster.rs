@@ -51,7 +51,8 @@ pub struct Forecaster {
 
 impl Forecaster {
     /// A forecaster that has seen nothing.
-    pub fn new(config: ForecastConfig) -> Self {
+    pub fn new(mut config: ForecastConfig) -> Self {
+        config.windows_s.sort_unstable();
         Self {
             model: Model::Logistic(Logistic::new(config.windows_s)),
             config,

@@ -42,6 +42,8 @@ const NAMED_FROM: f64 = 0.4;
 /// A slot of which less than this is left to come is over: the next one is what is expected.
 const SLOT_OVER: f64 = 0.1;
 
+/// The timer speaks when its errors are below this share of the beat's; under a beat they are the larger ones.
+const TIMER_SHARE: f64 = 0.75;
 /// So many onsets in a row at multiples of several slots show that the period is that multiple.
 const MULTIPLE_ONSETS: usize = 6;
 
@@ -178,7 +180,7 @@ impl Pattern {
     }
 
     fn center_s(&self, slot: i64) -> f64 {
-        if self.timer_error_s < 0.85 * self.beat_error_s {
+        if self.timer_error_s < TIMER_SHARE * self.beat_error_s {
             self.timer_s(slot)
         } else {
             self.beat_s(slot)
@@ -263,6 +265,8 @@ impl Pattern {
     }
 
     fn note_errors(&mut self, slot: i64, at_s: f64) {
+        // What was said before the onset: choosing the predictor by the onset itself would flatter the spread.
+        let error_s = at_s - self.center_s(slot);
         let (beat_s, timer_s) = (
             (at_s - self.beat_s(slot)).abs(),
             (at_s - self.timer_s(slot)).abs(),
@@ -273,7 +277,7 @@ impl Pattern {
         if self.errors_s.len() >= ERRORS_MAX {
             self.errors_s.remove(0);
         }
-        self.errors_s.push(at_s - self.center_s(slot));
+        self.errors_s.push(error_s);
     }
 
     fn refit(&mut self) {
