@@ -13,6 +13,10 @@ const UNSAFE_ROOMS: &[(&str, &str)] = &[
     ("crates/recompiler/partition", "LLVM's C interface"),
     ("crates/recompiler/worker", "LLVM's C interface"),
     ("crates/profiler/telemetry", "the perf and BPF readers"),
+    (
+        "crates/recompiler/variants",
+        "the perf reader of the heat profile, and the worker's process calls",
+    ),
     ("crates/allocator/act", "process calls"),
 ];
 
