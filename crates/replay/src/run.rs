@@ -173,6 +173,10 @@ impl<'reader> Replay<'reader> {
     /// The state that a daemon began with: the one it kept before its first tick, or the last one of a daemon
     /// that ended by itself.
     fn start(&self, first: &RecordedTick) -> Result<Option<State>, ReplayError> {
+        // It kept its state right after its first tick: that one is surely under its own settings.
+        if self.checkpoints.contains(&first.number) {
+            return Ok(None);
+        }
         let Some(tick) = first
             .number
             .checked_sub(1)

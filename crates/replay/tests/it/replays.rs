@@ -97,7 +97,7 @@ fn a_restart_and_lost_ticks_are_holes_until_the_next_checkpoint() {
 #[test]
 fn a_daemon_that_keeps_its_state_before_its_first_tick_leaves_no_hole() {
     let dir = tempfile::tempdir().expect("a folder");
-    for (begin, end) in [(0, 100), (100, 150)] {
+    for (begin, end) in [(1, 101), (101, 151)] {
         let kept = Reader::open(dir.path()).latest_checkpoint().expect("read");
         let state = kept.map(|kept| State::restore(&kept.state).expect("loads"));
         let mut host = Host::new(dir.path(), state);
@@ -110,6 +110,19 @@ fn a_daemon_that_keeps_its_state_before_its_first_tick_leaves_no_hole() {
     assert_eq!((report.from_tick, report.ticks, report.holes), (0, 150, 0));
     assert!(report.holds(), "{report:?}");
     assert_eq!(report.states_compared, report.states_equal);
+}
+
+#[test]
+fn a_daemon_that_keeps_its_state_after_its_first_tick_leaves_a_hole_of_one() {
+    let dir = tempfile::tempdir().expect("a folder");
+    for (begin, end) in [(0, 90), (90, 150)] {
+        // The second one starts from nothing although there was a state: it had other settings.
+        Host::new(dir.path(), None).run(begin..end, 90);
+    }
+    let report = replay(dir.path());
+    assert_eq!((report.from_tick, report.ticks), (1, 148));
+    assert_eq!((report.holes, report.skipped_ticks), (1, 1));
+    assert!(report.holds(), "{report:?}");
 }
 
 #[test]
