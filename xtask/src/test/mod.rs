@@ -15,6 +15,9 @@ use skips::{Skip, SkipList};
 use std::process::Command;
 use suite::Suite;
 
+/// Name of the suite of examples in the documentation.
+const DOCUMENTATION: &str = "documentation";
+
 /// Options of `cargo xtask test`.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -27,28 +30,28 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     let workspace = Workspace::load()?;
     let list = SkipList::load(&workspace.root.join("xtask/skips.txt"))?;
-    let mut suites = Vec::new();
-    for job in jobs(&workspace) {
-        if arguments
+    let wanted = |name: &str| {
+        arguments
             .only
             .as_ref()
-            .is_none_or(|only| job.name.contains(only.as_str()))
-        {
-            suites.push(job.run());
-        }
-    }
+            .is_none_or(|only| name.contains(only.as_str()))
+    };
+    let mut suites: Vec<Suite> = jobs(&workspace)
+        .into_iter()
+        .filter(|job| wanted(&job.name))
+        .map(suite::Job::run)
+        .collect();
     let (build, tests) = binaries::build(&workspace)?;
     suites.push(build);
-    for test in tests {
-        if arguments
-            .only
-            .as_ref()
-            .is_none_or(|only| test.name.contains(only.as_str()))
-        {
-            suites.push(test.run());
-        }
+    suites.extend(
+        tests
+            .into_iter()
+            .filter(|test| wanted(&test.name))
+            .map(binaries::TestBinary::run),
+    );
+    if wanted(DOCUMENTATION) {
+        suites.push(documentation(&workspace));
     }
-    suites.push(documentation(&workspace));
     Ok(summarise(&suites, &list))
 }
 
@@ -84,7 +87,7 @@ fn documentation(workspace: &Workspace) -> Suite {
     command
         .args(["test", "--quiet", "--doc"])
         .current_dir(&workspace.root);
-    suite::run_counted("documentation", command)
+    suite::run_counted(DOCUMENTATION, command)
 }
 
 /// Prints the account; the last line is for machines.
