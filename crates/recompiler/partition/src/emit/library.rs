@@ -5,6 +5,7 @@
 //! the base is sure to call is named: a name more would make the link depend on a library that it never needed.
 
 use super::{c_name, pointer_type};
+use crate::early::Symbol;
 use crate::llvm;
 use crate::llvm::{Module, Value};
 use llvm_sys::core::*;
@@ -107,6 +108,16 @@ impl Libraries {
             .map(|name| declared(module, name))
             .collect()
     }
+}
+
+/// The unchecked functions behind the checked ones (`strcpy` behind `__strcpy_chk`) that a blob refers to, where
+/// the base has come to call them: passes after the blob was taken make one of the other.
+pub(super) fn behind_checks(module: Module, symbols: &[Symbol]) -> Vec<Value> {
+    let unchecked = |symbol: &Symbol| {
+        let name = symbol.name.strip_prefix("__")?.strip_suffix("_chk")?;
+        llvm::global(module, name).filter(|found| found.is_declaration() && found.use_count() > 0)
+    };
+    symbols.iter().filter_map(unchecked).collect()
 }
 
 /// The symbol for an intrinsic's name.

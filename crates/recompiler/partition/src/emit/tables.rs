@@ -4,7 +4,7 @@
 //! tied to its function. References are relative to themselves, so no table needs a dynamic relocation; what
 //! lies outside of the object is reached through the global offset table.
 
-use super::library::Libraries;
+use super::library::{self, Libraries};
 use super::{Switchable, associate, c_name, pointer_type};
 use crate::early::{Plan, Symbol};
 use crate::llvm;
@@ -172,7 +172,13 @@ impl<'a> Tables<'a> {
                 });
             }
         }
-        for library in self.libraries.called_by(self.module, function.body) {
+        let checked = library::behind_checks(self.module, &function.chosen.symbols);
+        for library in self
+            .libraries
+            .called_by(self.module, function.body)
+            .into_iter()
+            .chain(checked)
+        {
             let name = library.name();
             if !anchors.iter().any(|anchor| anchor.name == name) {
                 anchors.push(self.anchor(AnchorKind::Function, name, library, 0));

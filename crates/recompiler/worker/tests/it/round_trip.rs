@@ -173,6 +173,7 @@ __attribute__((noinline)) long unnamed(const double *a, long n, char *out) {
     wide = (wide * 1000003 + (unsigned long)i) / (unsigned __int128)(i + 3) % ((unsigned __int128)n << 70);
     snprintf(buffer, sizeof buffer, "%ld", i);
     memcpy(out, buffer, (unsigned long)(i % 100));
+    strcpy(out + 100, out);
   }
   return (long)s + (long)wide + buffer[0];
 }
