@@ -309,8 +309,9 @@ fn check_inert(test: &str, flags: &[&str], arguments: &[&str], expect: &str) {
     wait_until("the program runs", || {
         proc_text(process, "status").contains("Threads:\t1") && restarted()
     });
-    std::thread::sleep(Duration::from_millis(200));
-    assert!(!server.board().is_connected(process));
+    // Longer than a runtime takes to connect. One that did before the program started over is forgotten by then.
+    std::thread::sleep(Duration::from_millis(700));
+    wait_until("nothing is connected", || !server.board().is_connected(process));
     let inspection = inspect_process(process).unwrap();
     assert_eq!(
         (inspection.connected, inspection.functions.len()),
