@@ -1,6 +1,8 @@
 //! What the caller decides once, before the first tick.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use tidegate_forecast::ForecastConfig;
 use tidegate_plan::PlanConfig;
 use tidegate_types::Mode;
@@ -21,6 +23,8 @@ pub struct Config {
     pub gap_s: f64,
     /// The policy's modes are lowered to this, never raised.
     pub mode_ceiling: Mode,
+    /// Groups that are never acted on, nor any group above them, each with the reason: the caller's shell.
+    pub protected: BTreeMap<Arc<str>, Arc<str>>,
     /// Settings of the forecast.
     pub forecast: ForecastConfig,
     /// Settings of the planner.
@@ -35,6 +39,7 @@ impl Default for Config {
             map_every_s: 10.0,
             gap_s: 5.0,
             mode_ceiling: Mode::Enforce,
+            protected: BTreeMap::new(),
             forecast: ForecastConfig::default(),
             plan: PlanConfig::default(),
             sabotage: Sabotage::default(),

@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tidegate_forecast::Forecaster;
 use tidegate_plan::{Planner, policy::Policy};
-use tidegate_types::{
-    App, Apps, BootTime, ContentionMap, KnobValue, Lease, LeaseId, Managed, Mode, Plan, Sample,
-};
+use tidegate_types::{App, Apps, BootTime, ContentionMap, KnobValue, Lease, LeaseId, Managed, Plan, Sample};
 
 /// The loop's memory. It is plain data: [`State::checkpoint`] and [`State::restore`] carry it
 /// through a restart and into a replay.
@@ -102,38 +100,39 @@ impl State {
     }
 
     pub(crate) fn admit(&mut self, app: App) {
-        let grant = self.granted(&app);
+        let grant = self.policy.resolve(&app);
         self.apps.insert(app.name.clone(), Managed { app, grant });
     }
 
-    pub(crate) fn resolve_all(&mut self) {
+    /// Makes `policy` the one in force, under the ceiling and the protected groups of the settings.
+    pub(crate) fn adopt(&mut self, mut policy: Policy, text: Arc<str>) {
+        policy.lower_modes(self.config.mode_ceiling);
+        for (path, reason) in &self.config.protected {
+            policy.protect(path, reason);
+        }
+        self.policy = policy;
+        self.policy_text = text;
         let apps: Vec<App> = self.apps.values().map(|managed| managed.app.clone()).collect();
         for app in apps {
             self.admit(app);
         }
     }
 
-    fn granted(&self, app: &App) -> tidegate_types::Grant {
-        let mut grant = self.policy.resolve(app);
-        for mode in grant.modes.values_mut() {
-            *mode = (*mode).min(self.config.mode_ceiling);
-        }
-        grant.modes.retain(|_, mode| *mode != Mode::Observe);
-        grant
-    }
-
     pub(crate) fn from_saved(saved: Saved, policy: Policy) -> Self {
-        Self {
+        let text = saved.policy_text;
+        let mut state = Self {
             config: saved.config,
             apps: saved.apps,
-            policy,
-            policy_text: saved.policy_text,
+            policy: Policy::default(),
+            policy_text: text.clone(),
             forecaster: saved.forecaster,
             planner: saved.planner,
             map: saved.map,
             sample: saved.sample,
             plan: saved.plan,
             found: saved.found,
-        }
+        };
+        state.adopt(policy, text);
+        state
     }
 }

@@ -69,8 +69,12 @@ fn apply(state: &mut State, now: Moment, event: &Event, notices: &mut Vec<Notice
             text: format!("{knob:?} of {app} was written by someone else: it is theirs for an hour"),
         }),
         Event::Declared(declared) => state.forecaster.declare(declared.clone()),
-        Event::ModelPromoted(_) | Event::VariantReady { .. } | Event::Trial(_) => {}
-        Event::Waiting { .. } | Event::Paused | Event::Resumed => {}
+        Event::ModelPromoted(_)
+        | Event::VariantReady { .. }
+        | Event::Trial(_)
+        | Event::Waiting { .. }
+        | Event::Paused
+        | Event::Resumed => {}
     }
     matches!(
         event,
@@ -82,11 +86,7 @@ fn apply(state: &mut State, now: Moment, event: &Event, notices: &mut Vec<Notice
 /// said and changes nothing.
 fn adopt_policy(state: &mut State, text: &std::sync::Arc<str>, notices: &mut Vec<Notice>) {
     match policy::parse(text, "policy") {
-        Ok(parsed) => {
-            state.policy = parsed;
-            state.policy_text = text.clone();
-            state.resolve_all();
-        }
+        Ok(parsed) => state.adopt(parsed, text.clone()),
         Err(error) => notices.push(Notice {
             severity: Severity::Warning,
             text: format!("the policy was not taken, the one before stays: {error}"),

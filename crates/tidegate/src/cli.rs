@@ -72,7 +72,7 @@ pub(crate) enum Verb {
     Replay(ReplayArguments),
     /// Print history as CSV.
     Dump(DumpArguments),
-    /// Add history from CSV: app,time,cpu,memory,disk_read,disk_write,net_rx,net_tx.
+    /// Add history from CSV: `app,time,cpu,memory,disk_read,disk_write,net_rx,net_tx`.
     Import(ImportArguments),
     /// Announce an event ahead of time.
     Event(EventArguments),

@@ -23,7 +23,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     if let Some(arguments) = compiler_arguments() {
-        return verbs::code::compile(arguments);
+        return verbs::code::compile(&arguments);
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -1,6 +1,5 @@
 //! What is known when no daemon answers: its last view, and the store.
 
-use crate::failure::Failure;
 use std::path::{Path, PathBuf};
 use tidegate_dashboard::{
     Backend, BackendError, Explanation, LeaseRow, MapRow, PlanRequest, PlanView, Report, ReportQuery,
@@ -53,10 +52,8 @@ fn failed(error: &tidegate_history::HistoryError) -> BackendError {
 
 impl StoreBackend {
     /// Looks into the store in the data folder.
-    pub(crate) fn open(data: &Path) -> Result<Self, Failure> {
-        Ok(Self {
-            reader: Reader::open(&crate::place::store(data)),
-        })
+    pub(crate) fn open(data: &Path) -> Self {
+        Self::new(Reader::open(&crate::place::store(data)))
     }
 
     pub(crate) fn new(reader: Reader) -> Self {
@@ -213,7 +210,7 @@ impl Counting {
             Decision::Advice(advice) => self.row(&advice.unit.to_string()).advised += 1,
             // An event is recorded when it begins and again when it ends; its end is the one that counts.
             Decision::Contention(event) if event.end.is_some() => {
-                self.row(&event.unit.to_string()).events += 1
+                self.row(&event.unit.to_string()).events += 1;
             }
             Decision::Event(Event::Trial(verdict)) if verdict.kept => self.variants_kept += 1,
             Decision::Event(Event::Trial(_)) => self.bases_kept += 1,

@@ -50,7 +50,7 @@ impl Source {
         );
         Ok(Self::Store(
             Box::new(view),
-            remember::StoreBackend::open(&folders.data)?,
+            remember::StoreBackend::open(&folders.data),
         ))
     }
 

@@ -31,9 +31,10 @@ pub(crate) fn render(head: &[&str], rows: &[Vec<String>], colours: bool) -> Stri
             let pad = widths[column].saturating_sub(cell.chars().count());
             let gap = if column == 0 { "" } else { "  " };
             let padding = " ".repeat(pad);
-            let _ = match head[column].starts_with('>') {
-                true => write!(text, "{gap}{padding}{cell}"),
-                false => write!(text, "{gap}{cell}{padding}"),
+            let _ = if head[column].starts_with('>') {
+                write!(text, "{gap}{padding}{cell}")
+            } else {
+                write!(text, "{gap}{cell}{padding}")
             };
         }
         text.trim_end().to_owned()

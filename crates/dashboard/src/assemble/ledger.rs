@@ -3,12 +3,15 @@
 use super::push_bounded;
 use crate::view::{LeaseRow, LeaseState, MapView, PredictionRow, View};
 use std::collections::{BTreeMap, VecDeque};
-use tidegate_types::{Moment, Outcome, Plan, WriteResult};
+use tidegate_types::{ContentionEvent, Moment, Outcome, Plan, Trigger, WriteResult};
 
 /// Ended leases that the view keeps.
 const MAX_ENDED: usize = 200;
 /// Predictions that are remembered for the leases made from them: an hour of maps of a few units.
 const MAX_PREDICTIONS: usize = 4_096;
+
+/// An event this long before a lease's start or after its end still belongs to it: samples are a second apart.
+const SLACK_MS: i64 = 1_000;
 
 /// The fold of plans, writes and outcomes into rows.
 #[derive(Debug, Default)]
@@ -99,6 +102,27 @@ impl Ledger {
             if behind == Some(outcome.prediction.0) {
                 row.outcome.score(outcome);
             }
+        }
+    }
+
+    /// Takes over contention that was seen (or prevented) where a lease acts: what was foreseen came. The score
+    /// of the prediction may close a minute later; the event itself is known at once.
+    pub(super) fn saw(&mut self, event: &ContentionEvent, now: Moment) {
+        let (unit, begin_utc_ms) = (event.unit.to_string(), now.utc_ms_of(event.begin));
+        let rows = self.live.values_mut().chain(&mut self.ended);
+        let meant = |row: &&mut LeaseRow| {
+            let span = row.start_utc_ms - SLACK_MS..row.end_utc_ms + SLACK_MS;
+            row.unit == unit && row.trigger == Trigger::Predicted && span.contains(&begin_utc_ms)
+        };
+        for row in rows.filter(meant) {
+            row.outcome.happened = Some(true);
+            row.outcome.treatment = Some(event.treatment);
+            let onset = row
+                .prediction
+                .as_ref()
+                .and_then(|prediction| prediction.onset_utc_ms);
+            let error_s = onset.map(|onset| (begin_utc_ms as f64 - onset.q50) / 1e3);
+            row.outcome.onset_error_s = row.outcome.onset_error_s.or(error_s);
         }
     }
 

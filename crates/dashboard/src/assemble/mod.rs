@@ -155,6 +155,7 @@ impl Assembler {
     }
 
     fn contend(&mut self, now: Moment, event: &ContentionEvent) {
+        self.ledger.saw(event, now);
         let row = ContentionRow::new(event, now);
         let key = Some((event.unit.clone(), event.begin));
         match self.contention.iter_mut().find(|(known, _)| *known == key) {

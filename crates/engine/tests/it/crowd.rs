@@ -120,7 +120,7 @@ impl Host {
         let boot = BootTime::from_seconds(1000.0 + self.second as f64);
         Moment {
             boot,
-            utc_ms: 1_790_000_000_000 + self.second as i64 * 1000,
+            utc_ms: 1_790_000_000_000 + self.second.cast_signed() * 1000,
         }
     }
 

@@ -19,7 +19,7 @@ use tidegate_types::{Apps, Event, Input, Mode, Output, Sample};
 /// How long the loop waits before it looks for events of the actor again.
 const PATIENCE: Duration = Duration::from_millis(20);
 /// Time between two checkpoints: what a killed daemon has to learn again at most.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(300);
+const CHECKPOINT_EVERY: Duration = Duration::from_mins(5);
 
 /// Everything that the loop hands its output to.
 pub(crate) struct Core {

@@ -15,6 +15,7 @@ use crate::policy_file::PolicyFile;
 use crate::remember::StoreBackend;
 use crate::{doctor, remember, watch};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -167,9 +168,24 @@ fn engine_config(ceiling: Mode) -> Config {
     };
     Config {
         mode_ceiling: ceiling,
+        protected: own_groups(),
         sabotage,
         ..Config::default()
     }
+}
+
+/// The groups of this process and of its caller's shell.
+fn own_groups() -> BTreeMap<Arc<str>, Arc<str>> {
+    let caller = rustix::process::getppid()
+        .map(|pid| (pid.as_raw_pid().cast_unsigned(), "the caller's shell is in it"));
+    let processes = [Some((std::process::id(), "tidegate itself is in it")), caller];
+    let groups = processes.into_iter().flatten().flat_map(|(pid, reason)| {
+        let paths = tidegate_act::groups_of(pid).unwrap_or_default();
+        paths
+            .into_iter()
+            .map(move |path| (Arc::from(path), Arc::from(reason)))
+    });
+    groups.collect()
 }
 
 /// What was learned before, where it can be read; the settings are today's.

@@ -14,8 +14,8 @@ use tidegate_variants::client::{Answer, Command, Inspection, ask, inspect_file, 
 use tidegate_variants::switchboard::Options;
 
 /// `tidegate cc`: becomes clang; it comes back only where there is none.
-pub(crate) fn compile(arguments: Vec<OsString>) -> ExitCode {
-    let Err(error) = tidegate_drivers::cc(&arguments);
+pub(crate) fn compile(arguments: &[OsString]) -> ExitCode {
+    let Err(error) = tidegate_drivers::cc(arguments);
     eprintln!("{}", Failure::environment(&error).hint(error.hint()));
     ExitCode::from(crate::failure::Status::Environment as u8)
 }
@@ -67,7 +67,7 @@ fn print_inspection(inspection: &Inspection) {
         .map(|function| {
             vec![
                 function.name.clone(),
-                bytes(Some(function.blob_bytes as f64)),
+                bytes(Some(f64::from(function.blob_bytes))),
                 function.current.clone(),
                 function.loaded.join(" "),
                 function.reason.clone(),
