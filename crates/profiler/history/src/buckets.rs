@@ -6,6 +6,7 @@
 use crate::bytes::{Cursor, Malformed, Parsed, put_bytes};
 use crate::column::{self, Runs};
 use crate::error::Result;
+use crate::seconds::put_last;
 use crate::segment::{Blocks, Segment, SegmentWriter, SeriesIndex, Tier};
 use crate::storage::Storage;
 use std::collections::{BTreeMap, BTreeSet};
@@ -172,10 +173,7 @@ pub(crate) fn samples(segment: &Segment, storage: &dyn Storage) -> Result<Vec<Sa
             let values = values(segment, blocks, series)?;
             let Some(field) = series.field else { continue };
             for (tick, bucket) in series.runs.ticks().zip(values) {
-                let last = samples[tick].rows.last_mut();
-                if let Some(row) = last.filter(|row| row.entity == entry.entity) {
-                    row.values[field.slot()] = bucket.mean;
-                }
+                put_last(&mut samples[tick], &entry.entity, field, bucket.mean);
             }
         }
     }

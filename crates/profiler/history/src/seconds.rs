@@ -175,15 +175,18 @@ pub(crate) fn samples(segment: &Segment, storage: &dyn Storage) -> Result<Vec<Sa
             let values = values(segment, blocks, series, &times)?;
             let Some(field) = series.field else { continue };
             for (tick, value) in series.runs.ticks().zip(values) {
-                if let Some(row) = samples[tick]
-                    .rows
-                    .last_mut()
-                    .filter(|row| row.entity == entry.entity)
-                {
-                    row.values[field.slot()] = value;
-                }
+                put_last(&mut samples[tick], &entry.entity, field, value);
             }
         }
     }
     Ok(samples)
+}
+
+/// Sets a field of the row that was added last; rows are added in the order of their entities, so a value of
+/// another entity belongs to no row of this sample.
+pub(crate) fn put_last(sample: &mut Sample, entity: &Entity, field: Field, value: f64) {
+    let last = sample.rows.last_mut();
+    if let Some(row) = last.filter(|row| row.entity == *entity) {
+        row.values[field.slot()] = value;
+    }
 }

@@ -105,12 +105,10 @@ fn name_matches(pattern: &[u8], name: &[u8]) -> bool {
             (Some(wanted), Some(found)) if wanted == found => at = (at.0 + 1, at.1 + 1),
             (None, None) => return true,
             _ => {
-                let Some((star_pattern, star_name)) = star else {
+                // The last `*` takes one more, where there is one and something left to take.
+                let Some((star_pattern, star_name)) = star.filter(|(_, taken)| *taken < name.len()) else {
                     return false;
                 };
-                if star_name >= name.len() {
-                    return false;
-                }
                 star = Some((star_pattern, star_name + 1));
                 at = (star_pattern + 1, star_name + 1);
             }

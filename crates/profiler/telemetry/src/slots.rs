@@ -283,27 +283,26 @@ impl Slots {
             for field in INDIVISIBLE {
                 rows[parent.row].set(field, f64::NAN);
             }
-            for disk in parent.group.iter().flat_map(|group| &group.disks) {
-                let below = children().filter_map(|child| {
-                    child
-                        .group
-                        .as_ref()?
-                        .disks
-                        .iter()
-                        .find(|other| other.device == disk.device)
-                });
-                for field in ADDITIVE_DISK {
-                    let slot = field.slot();
-                    let below: f64 = below
-                        .clone()
-                        .filter_map(|disk| rows.get(disk.row))
-                        .map(|row| row.values[slot])
-                        .sum();
-                    if let Some(row) = rows.get_mut(disk.row) {
-                        let own = row.values[slot] - below;
-                        row.values[slot] = if own < 0.0 { 0.0 } else { own };
-                    }
-                }
+            self.take_children_off_disks(parent, rows);
+        }
+    }
+
+    /// The same for what the parent did on each device.
+    fn take_children_off_disks(&self, parent: &Slot, rows: &mut [Row]) {
+        for disk in parent.group.iter().flat_map(|group| &group.disks) {
+            let same_device = |child: &usize| {
+                let disks = &self.all[*child].group.as_ref()?.disks;
+                disks.iter().find(|other| other.device == disk.device)
+            };
+            let below = parent.children.iter().filter_map(same_device);
+            for slot in ADDITIVE_DISK.map(Field::slot) {
+                let children = below.clone().filter_map(|disk| rows.get(disk.row));
+                let used: f64 = children.map(|row| row.values[slot]).sum();
+                let Some(row) = rows.get_mut(disk.row) else {
+                    continue;
+                };
+                let own = row.values[slot] - used;
+                row.values[slot] = if own < 0.0 { 0.0 } else { own };
             }
         }
     }

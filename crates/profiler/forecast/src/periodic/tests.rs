@@ -47,18 +47,19 @@ fn run(period_s: f64, jitter_s: f64, skip: f64, slots: u32, seed: u64) -> Tally 
         if missing {
             continue;
         }
-        if slot >= 8 {
-            match expected {
-                Some(expected) if (expected.onset.q50 - at_s).abs() < 0.3 * period_s => {
-                    tally.predicted += 1;
-                    tally.early += u32::from(at_s < expected.onset.q10);
-                    tally.late += u32::from(at_s > expected.onset.q90);
-                    tally.errors_s.push(at_s - expected.onset.q50);
-                }
-                _ => tally.unpredicted += 1,
-            }
-        }
         periodic.onset(at_s);
+        if slot < 8 {
+            continue;
+        }
+        match expected {
+            Some(expected) if (expected.onset.q50 - at_s).abs() < 0.3 * period_s => {
+                tally.predicted += 1;
+                tally.early += u32::from(at_s < expected.onset.q10);
+                tally.late += u32::from(at_s > expected.onset.q90);
+                tally.errors_s.push(at_s - expected.onset.q50);
+            }
+            _ => tally.unpredicted += 1,
+        }
     }
     tally
 }
