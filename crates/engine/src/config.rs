@@ -10,7 +10,7 @@ use tidegate_types::Mode;
 /// Fault injection: makes the forecast wrong on purpose, so that a bench can show that it matters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sabotage {
-    /// Seconds that every expected onset and end is moved into the future.
+    /// Seconds that every expected onset and end is moved by; into the past where it is negative.
     pub shift_onsets_s: f64,
 }
 

@@ -337,6 +337,9 @@ pub(crate) struct SwitchArguments {
     /// Try it live against the base, and keep it only where it helps.
     #[arg(long, requires = "to")]
     pub(crate) trial: bool,
+    /// Length of a trial's slices; shorter ones end sooner and find only larger gains.
+    #[arg(long, value_name = "MILLISECONDS", requires = "trial")]
+    pub(crate) slice_ms: Option<u32>,
     /// Fault injection: switch every function back and forth for so many seconds.
     #[arg(long, value_name = "SECONDS", conflicts_with_all = ["to", "trial"])]
     pub(crate) storm: Option<f64>,

@@ -66,7 +66,8 @@ pub(crate) fn run(workspace: &Workspace, arguments: &DemoArguments, long: bool) 
         .unwrap_or_else(|| workspace.target.join("release/tidegate"));
     let batch = demo::compile(workspace, &tidegate)?;
     let scenario = Scenario::promised();
-    let sabotage_shift_s = arguments.sabotage.then_some(scenario.period_s / 2.0);
+    // Into the past: an onset that is moved ahead would move on with each true one and never come due.
+    let sabotage_shift_s = arguments.sabotage.then_some(-scenario.period_s / 2.0);
     let options = Options {
         program: tidegate,
         sabotage_shift_s,

@@ -143,6 +143,13 @@ fn show(stage: &mut Stage, scenario: &Scenario, options: &Options, chosen: Chose
         Err(error) => println!("The daemon did not say what it did: {error:#}"),
     }
     println!("{}", trial::describe(shown.verdict));
+    let replayed = |field: &str| shown.replayed[field].as_u64().unwrap_or(0);
+    println!(
+        "Replay of the record: {} of {} plans are the same, byte for byte; {} of them have something to do.",
+        replayed("plans_equal"),
+        replayed("plans_compared"),
+        replayed("plans_with_content")
+    );
     println!(
         "Limits after the daemon's end: {}.",
         if shown.restored {
@@ -151,7 +158,8 @@ fn show(stage: &mut Stage, scenario: &Scenario, options: &Options, chosen: Chose
             "NOT as found"
         }
     );
-    Ok(shown.restored && wrong == 0)
+    let same = replayed("plans_compared") > 0 && replayed("plans_equal") == replayed("plans_compared");
+    Ok(shown.restored && wrong == 0 && same)
 }
 
 /// All rivals in one block, one after the other.
@@ -187,6 +195,8 @@ struct Shown {
     actions: Result<serde_json::Value>,
     verdict: Option<Result<serde_json::Value>>,
     restored: bool,
+    /// What a replay of the record said.
+    replayed: serde_json::Value,
 }
 
 /// The untreated prelude, and then the daemon at work.
@@ -209,8 +219,10 @@ fn daemon_acts(stage: &mut Stage, scenario: &Scenario, options: &Options) -> Res
     let witness = control::drive(stage, scenario, &block, Arm::Predictive, part.span, &part.crowds)?;
     let actions = daemon.ask(stage, &["actions"]);
     let verdict = trial.map(|trial| trial.and_then(trial::end));
+    let mut replay = daemon.verb(stage, &["replay", "--since", "1h"]);
     daemon.stop()?;
     let restored = limits_are(stage, scenario)?;
+    let replayed = replay.output().context("cannot run the replay")?;
     let record = block.finish()?;
     let outcome = measure(scenario, part.span, &part.crowds, &record, &witness, true);
     Ok(Shown {
@@ -218,6 +230,7 @@ fn daemon_acts(stage: &mut Stage, scenario: &Scenario, options: &Options) -> Res
         actions,
         verdict,
         restored,
+        replayed: serde_json::from_slice(&replayed.stdout).unwrap_or_default(),
     })
 }
 

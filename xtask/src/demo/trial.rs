@@ -7,10 +7,25 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use std::process::{Child, Stdio};
 
+/// Slices of half the usual length: the trial has to end with the demo.
+const SLICE_MS: &str = "100";
+
 /// Asks for a variant of the batch's hot function and its live trial, which takes a while.
 pub(super) fn start(stage: &Stage, daemon: &Daemon, pid: u32) -> Result<Child> {
     let pid = pid.to_string();
-    let mut command = daemon.verb(stage, &["switch", &pid, HOT_FUNCTION, "--to", "cpu", "--trial"]);
+    let mut command = daemon.verb(
+        stage,
+        &[
+            "switch",
+            &pid,
+            HOT_FUNCTION,
+            "--to",
+            "cpu",
+            "--trial",
+            "--slice-ms",
+            SLICE_MS,
+        ],
+    );
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -94,7 +94,7 @@ pub(crate) fn switch(arguments: &SwitchArguments) -> Outcome {
             process: arguments.pid,
             function: arguments.function.clone(),
             to: to.clone(),
-            slice_ms: None,
+            slice_ms: arguments.slice_ms,
             seed: None,
         },
         (None, Some(to)) => Command::Switch {

@@ -1,6 +1,6 @@
 //! What a second of a large host costs: CPU to append, CPU to seal, bytes per value.
 //!
-//! `cargo run --release -p tidegate-history --example cost -- [apps] [seconds]`
+//! `cargo run --release -p tidegate-history --example history_cost -- [apps] [seconds]`
 
 use std::sync::Arc;
 use tidegate_history::{Reader, Store, StoreConfig};

@@ -2,7 +2,7 @@
 //! second, maps every ten), and the size of the state, by number of apps. The share is CPU time, from
 //! `/proc/self/stat`; it includes making up the samples.
 //!
-//! `cargo run --release -p tidegate-forecast --example cost`
+//! `cargo run --release -p tidegate-forecast --example forecast_cost`
 
 use std::time::Instant;
 use tidegate_forecast::{ForecastConfig, Forecaster};

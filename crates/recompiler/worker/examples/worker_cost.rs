@@ -1,7 +1,7 @@
 //! What variants cost: compiles every switchable function of a program, one worker each, and prints the CPU time
 //! of each worker from fork to exit, the image's size, or why there is no image.
 //!
-//! `cargo run --release -p tidegate-worker --example cost -- PROGRAM [SCENARIO]`; the worker is looked for beside
+//! `cargo run --release -p tidegate-worker --example worker_cost -- PROGRAM [SCENARIO]`; the worker is looked for beside
 //! this example's folder.
 
 use std::io::{Read, Write};
