@@ -2,7 +2,7 @@
 
 use crate::world::{SHARED, World, at, limit_of, onset, shown};
 use proptest::prelude::*;
-use tidegate_types::{Event, Mode, Scenario, Source, Trigger, Unit};
+use tidegate_types::{Event, Knob, Mode, Scenario, Source, Trigger, Unit};
 
 fn plan_with(change: impl Fn(&mut tidegate_types::MapEntry)) -> Vec<String> {
     let mut world = World::new(SHARED);
@@ -15,7 +15,7 @@ fn plan_with(change: impl Fn(&mut tidegate_types::MapEntry)) -> Vec<String> {
 
 #[test]
 fn flipping_the_forecast_flips_the_plan() {
-    let acts = ["web 1.275 from 101.4 to 108.5", "work 0.125 from 101.4 to 108.5"];
+    let acts = ["web 1.275 from 101.5 to 108.5", "work 0.125 from 101.5 to 108.5"];
     assert_eq!(plan_with(|_| {}), acts);
     for entry in [
         plan_with(|entry| {
@@ -43,7 +43,7 @@ proptest! {
         world.foresee(99.0, vec![onset(limit_of(app), 0.9, onset_s, 0.8)]);
         let plan = world.plan(99.0);
         let raised = plan.leases.iter().find(|lease| lease.app.as_str() == app).expect("a lease");
-        prop_assert!((raised.start.seconds() - (onset_s - 0.4 - 0.2)).abs() < 1e-6);
+        prop_assert!((raised.start.seconds() - (onset_s - 0.4 - Knob::CpuMax.time_to_effect_s())).abs() < 1e-6);
         prop_assert_eq!(raised.cause.trigger, Trigger::Predicted);
         prop_assert!(plan.leases.iter().all(|lease| lease.app.as_str() == app || lease.app.as_str() == "work"));
     }
@@ -60,7 +60,10 @@ fn what_lies_ahead_follows_the_map_and_keeps_its_name() {
     world.foresee(100.0, vec![onset(limit_of("web"), 0.9, 102.5, 0.8)]);
     let moved = world.plan(100.0);
     assert_eq!(moved.leases[0].id, first.leases[0].id);
-    assert_eq!(moved.leases[0].start, at(101.9).boot);
+    assert_eq!(
+        moved.leases[0].start,
+        at(102.1 - Knob::CpuMax.time_to_effect_s()).boot
+    );
     world.foresee(100.5, vec![onset(limit_of("web"), 0.1, 102.5, 0.8)]);
     assert_eq!(
         shown(&world.plan(100.5)),
@@ -189,7 +192,7 @@ fn batch_work_steps_back_from_cpus_by_weight() {
     let mut world = World::new(&without_floor);
     world.sample(99.0, &[], &[]);
     world.foresee(99.0, vec![onset(Unit::Cpu, 0.9, 102.0, 2.0)]);
-    assert_eq!(shown(&world.plan(99.0)), ["work idle from 101.5 to 108.5"]);
+    assert_eq!(shown(&world.plan(99.0)), ["work idle from 101.6 to 108.5"]);
     assert!(
         world
             .plan(99.0)
@@ -206,14 +209,14 @@ fn who_waits_under_what_it_was_given_gets_its_ceiling() {
     world.foresee(99.0, vec![onset(limit_of("web"), 0.9, 102.0, 0.5)]);
     assert_eq!(world.plan(99.0).leases[0].asked.limit_cores(), Some(0.825));
     world.event(
-        101.5,
+        101.6,
         &Event::Waiting {
             unit: limit_of("web"),
             share: 0.4,
         },
     );
     assert_eq!(
-        world.plan(101.5).leases[0].asked.limit_cores(),
+        world.plan(101.6).leases[0].asked.limit_cores(),
         Some(0.825),
         "this may be from before"
     );
