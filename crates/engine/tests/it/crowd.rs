@@ -172,11 +172,13 @@ impl Host {
     /// Does what `act` does: leases that are due are written, those that are gone are given back.
     pub(crate) fn act(&mut self, output: &Output) {
         let now = self.now().boot;
+        // This host moves by whole seconds: a lease holds for the coming one if it holds at its middle.
+        let middle = now.plus_seconds(0.5);
         let due: BTreeMap<LeaseId, (AppName, KnobValue)> = output
             .plan
             .leases
             .iter()
-            .filter(|lease| lease.active_at(now) && lease.asked.knob() == Knob::CpuMax)
+            .filter(|lease| lease.active_at(middle) && lease.asked.knob() == Knob::CpuMax)
             .map(|lease| (lease.id, (lease.app.clone(), lease.asked)))
             .collect();
         for (id, (app, asked)) in &due {

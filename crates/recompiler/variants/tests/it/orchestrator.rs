@@ -10,6 +10,7 @@ use tidegate_variants::heat::profile::{Pick, Profile};
 use tidegate_variants::heat::resolve::Resolver;
 use tidegate_variants::heat::{Sampler, Scope};
 use tidegate_variants::orchestrator::{Orchestrator, Settings, Wish};
+use tidegate_variants::switchboard::Switchboard;
 use tidegate_variants::trial::Config;
 
 fn kernel(test: &str) -> Option<(Bench, Worker)> {
@@ -99,6 +100,32 @@ fn heat_is_told_per_core_and_function_of_pinned_processes() {
     }
 }
 
+/// Short slices and few blocks: the way is tested, not the verdict.
+fn quick_settings(folder: &std::path::Path) -> Settings {
+    let trial = Config {
+        blocks: 6,
+        slice_ms: 20,
+        least_gain: 0.015,
+    };
+    let pick = Pick {
+        functions: 1,
+        ..Pick::default()
+    };
+    Settings {
+        trial,
+        pick,
+        seed: 1,
+        ..Settings::in_folder(folder)
+    }
+}
+
+/// What the slot of one function leads to.
+fn current_of(board: &Switchboard, process: u32, name: &str) -> Scenario {
+    let functions = board.functions(process).unwrap();
+    let function = functions.into_iter().find(|function| function.name == name);
+    function.unwrap().current
+}
+
 #[test]
 fn a_wish_leads_from_heat_to_a_compiled_tried_and_reverted_variant() {
     let test = "orchestrator_wish";
@@ -113,21 +140,7 @@ fn a_wish_leads_from_heat_to_a_compiled_tried_and_reverted_variant() {
     let child = bench.run(&["300"]);
     let process = child.id();
     wait_until("the runtime connects", || board.is_connected(process));
-    let trial = Config {
-        blocks: 6,
-        slice_ms: 20,
-        least_gain: 0.015,
-    };
-    let pick = Pick {
-        functions: 1,
-        ..Pick::default()
-    };
-    let settings = Settings {
-        trial,
-        pick,
-        seed: 1,
-        ..Settings::in_folder(bench.folder.path())
-    };
+    let settings = quick_settings(bench.folder.path());
     let orchestrator = Orchestrator::start(board.clone(), settings);
 
     // Observe and advise touch nothing.
@@ -172,15 +185,7 @@ fn a_wish_leads_from_heat_to_a_compiled_tried_and_reverted_variant() {
     });
     let verdict = verdict.unwrap();
     eprintln!("{verdict:?}");
-    let state = |board: &tidegate_variants::switchboard::Switchboard| {
-        board
-            .functions(process)
-            .unwrap()
-            .into_iter()
-            .find(|function| function.name == verdict.function)
-            .unwrap()
-            .current
-    };
+    let state = |board: &Switchboard| current_of(board, process, &verdict.function);
     let expect = if verdict.kept {
         Scenario::Cpu
     } else {

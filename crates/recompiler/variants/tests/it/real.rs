@@ -22,31 +22,6 @@ fn kernel_bench(test: &str) -> Option<(Bench, Worker)> {
 }
 
 #[test]
-fn every_function_is_compiled_loaded_and_stormed_without_a_wrong_result() {
-    let Some((bench, worker)) = kernel_bench("real_storm") else {
-        return;
-    };
-    let server = bench.serve_with(Some(worker));
-    let child = bench.run(&["60"]);
-    let (process, board) = (child.id(), server.board());
-    wait_until("the runtime connects", || board.is_connected(process));
-    let functions = board.functions(process).unwrap();
-    assert_eq!(functions.len(), 3, "{functions:?}");
-    let command = Command::Storm {
-        process,
-        duration_s: 2.0,
-    };
-    let answer = execute(board, own_user(), &command).unwrap();
-    let Answer::Storm { report, refused } = answer else {
-        panic!("{answer:?}")
-    };
-    eprintln!("storm: {report:?}, refused: {refused:?}");
-    assert_eq!((report.functions, report.failures, refused), (3, 0, Vec::new()));
-    assert!(report.switches >= 100_000, "{report:?}");
-    assert_eq!(value(&stop(child), "bad"), 0);
-}
-
-#[test]
 fn switching_by_name_comes_from_the_cache_the_second_time() {
     let Some((bench, worker)) = kernel_bench("real_cache") else {
         return;
