@@ -4,7 +4,6 @@ use crate::support::{Bench, Tools, skip, stop, value, wait_until};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tidegate_format::scenario::Scenario;
-use tidegate_variants::client::{Answer, Command, execute};
 use tidegate_variants::compile::Worker;
 use tidegate_variants::switchboard::Switchboard;
 
