@@ -140,8 +140,7 @@ fn a_wish_leads_from_heat_to_a_compiled_tried_and_reverted_variant() {
     let child = bench.run(&["300"]);
     let process = child.id();
     wait_until("the runtime connects", || board.is_connected(process));
-    let settings = quick_settings(bench.folder.path());
-    let orchestrator = Orchestrator::start(board.clone(), settings);
+    let orchestrator = Orchestrator::start(board.clone(), quick_settings(bench.folder.path()));
 
     // Observe and advise touch nothing.
     orchestrator.submit(vec![wish(process, -1.0, 600.0, Mode::Advise)]);
