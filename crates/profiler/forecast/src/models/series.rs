@@ -1,0 +1,91 @@
+//! One series with its past, its row and its linear forecaster: what every learned model reads.
+
+use super::exceedances::{Exceedances, THRESHOLD};
+use super::features::{SERIES, series_row};
+use super::past::{NotLater, Past};
+use super::ridge::{Blocks, Ridge};
+use super::{TARGET_COUNT, WINDOW_COUNT};
+
+/// Length of the row that the body's models read: the series' row, the ridge's five forecasts and its volatility.
+pub const BODY_ROW: usize = SERIES + TARGET_COUNT + 1;
+/// Length of the row that the event models read: the body's row and what the threshold adds.
+pub const EVENT_ROW: usize = BODY_ROW + THRESHOLD;
+
+/// A series as it is followed.
+#[derive(Clone, Debug)]
+pub struct Series {
+    past: Past,
+    ridge: Ridge,
+    row: [f32; SERIES],
+}
+
+/// What is known at one moment: the input of all models.
+#[derive(Clone, Debug)]
+pub struct Moment {
+    /// The forecast of the residual blocks.
+    pub blocks: Blocks,
+    /// The body's row.
+    pub row: [f32; BODY_ROW],
+    /// The last value, absolute.
+    pub base: f64,
+    /// Absolute size of one unit of the row.
+    pub scale: f64,
+}
+
+impl Series {
+    /// A series with one value every `step_s` seconds.
+    pub fn new(step_s: u32) -> Self {
+        Self {
+            past: Past::new(step_s),
+            ridge: Ridge::new(),
+            row: [f32::NAN; SERIES],
+        }
+    }
+
+    /// Takes in the mean over the step that begins at `time_s`; what is not finite is missing. Returns how many
+    /// steps passed since the one before.
+    pub fn observe(&mut self, time_s: i64, value: f64) -> Result<usize, NotLater> {
+        let steps = self.past.push(time_s, value)?;
+        self.row = series_row(&self.past);
+        self.ridge.observe(&self.past, &self.row, steps);
+        Ok(steps)
+    }
+
+    /// Takes in the mean over the minute that begins at `time_s`.
+    pub fn observe_fine(&mut self, time_s: i64, value: f64) {
+        self.past.push_fine(time_s, value);
+    }
+
+    /// The values of the last days.
+    pub fn past(&self) -> &Past {
+        &self.past
+    }
+
+    /// What is known now; `None` before the first value, and while the last one is missing.
+    pub fn moment(&self) -> Option<Moment> {
+        let blocks = self.ridge.forecast()?;
+        let (base, scale) = (self.past.last(), self.past.scale());
+        let mut row = [f32::NAN; BODY_ROW];
+        row[..SERIES].copy_from_slice(&self.row);
+        for (value, point) in row[SERIES..].iter_mut().zip(blocks.point) {
+            *value = ((point - base) / scale) as f32;
+        }
+        row[BODY_ROW - 1] = (blocks.volatility / scale) as f32;
+        Some(Moment {
+            blocks,
+            row,
+            base,
+            scale,
+        })
+    }
+
+    /// The event models' row for one threshold, and the chances that the residual blocks give.
+    pub fn event_row(&self, moment: &Moment, threshold: f64) -> ([f32; EVENT_ROW], [f64; WINDOW_COUNT]) {
+        let chances = moment.blocks.chances(threshold);
+        let added = Exceedances::new(&self.past, threshold).row(&self.past, &moment.blocks, &chances);
+        let mut row = [0.0; EVENT_ROW];
+        row[..BODY_ROW].copy_from_slice(&moment.row);
+        row[BODY_ROW..].copy_from_slice(&added);
+        (row, chances)
+    }
+}
