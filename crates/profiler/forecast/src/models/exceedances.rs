@@ -167,11 +167,17 @@ impl Exceedances {
         let (threshold, scale) = (self.threshold, past.scale());
         filler.put((threshold - past.last()) / scale);
         filler.put((threshold - past.middle()) / scale);
-        [3, 12, 72, DAY, 7 * DAY].map(|count| filler.put(self.share(count)));
+        [3, 12, 72, DAY, 7 * DAY]
+            .into_iter()
+            .for_each(|count| filler.put(self.share(count)));
         self.states(&mut filler);
         self.seasons(&mut filler);
-        [0, 3, 4].map(|target| filler.put((threshold - blocks.point[target]) / blocks.volatility));
-        chances.map(|chance| filler.put(log_odds(chance)));
+        [0, 3, 4]
+            .into_iter()
+            .for_each(|target| filler.put((threshold - blocks.point[target]) / blocks.volatility));
+        chances
+            .into_iter()
+            .for_each(|chance| filler.put(log_odds(*chance)));
         for count in [6, 36, DAY] {
             let greatest = past.tail(count).iter().copied().fold(f64::NEG_INFINITY, f64::max);
             filler.put(if greatest.is_finite() {
@@ -195,9 +201,10 @@ impl Exceedances {
         filler.put(renewal.changes as f64 / self.length as f64);
         renewal
             .ended
-            .map(|ended| filler.put((ended + 0.3) / (renewal.reached + 1.0)));
+            .into_iter()
+            .for_each(|ended| filler.put((ended + 0.3) / (renewal.reached + 1.0)));
         filler.put(renewal.reached.ln_1p());
-        self.follow_ups().map(|rate| filler.put(rate));
+        self.follow_ups().into_iter().for_each(|rate| filler.put(rate));
     }
 
     /// Shares above at this time of day, and at this minute of the hour and its parts: 11 values.
@@ -210,7 +217,9 @@ impl Exceedances {
                 .count();
             hits as f64 / repeats as f64
         };
-        [1, 3, 12].map(|count| filler.put(share(DAY, 7, count)));
+        [1, 3, 12]
+            .into_iter()
+            .for_each(|count| filler.put(share(DAY, 7, count)));
         let days = periods(DAY, 7);
         let near = (1..=days).map(|day| (self.from(day * DAY - 8) & 0x7FFF).count_ones());
         filler.put(f64::from(near.sum::<u32>()) / (15 * days) as f64);

@@ -106,12 +106,8 @@ impl Host {
 /// The quantiles of the boosted body; those of the blocks where nothing was trained.
 fn body(trained: &Trained, moment: &Moment, blocks: &Quantiles) -> Quantiles {
     std::array::from_fn(|target| {
-        let forest = &trained.body[target];
-        if forest.trees.is_empty() {
-            return blocks[target];
-        }
-        let mut quantiles = [0.0; QUANTILES];
-        forest.predict(&moment.row, &mut quantiles);
+        let mut quantiles = moment.relative(&blocks[target]);
+        trained.body[target].add_to(&moment.row, &mut quantiles);
         quantiles.map(|quantile| moment.base + moment.scale * f64::from(quantile))
     })
 }

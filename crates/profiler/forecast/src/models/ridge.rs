@@ -7,7 +7,7 @@
 //! different series with the same index belong to the same time: sums of series keep their correlation.
 
 use super::features::{LINEAR, SERIES, SLOW, SLOW_HOURS};
-use super::past::{HORIZON, Past};
+use super::past::{DAY, HORIZON, Past};
 use super::{LEVELS, Quantiles, TARGET_COUNT, WINDOW_COUNT, WINDOW_TARGETS, targets_of};
 use std::collections::VecDeque;
 
@@ -16,13 +16,16 @@ const HARMONICS: [f64; 5] = [3.0, 4.0, 6.0, 8.0, 12.0];
 /// Inputs of the regression: one, the row, harmonics, the step of the hour.
 const WIDTH: usize = 1 + LINEAR + 2 * HARMONICS.len() + 12;
 /// Penalty, in units of each input's variance.
-const PENALTY: f64 = 30.0;
+const PENALTY: f64 = 60.0;
 /// Least variance that the penalty assumes.
 const VARIANCE_MIN: f64 = 0.02;
 /// Rows between two fits.
 const REFIT: u32 = 72;
 /// Rows before the first fit.
-const FIRST_FIT: u32 = 288;
+const FIRST_FIT: u32 = 144;
+/// Outcomes before this many observations teach nothing: the inputs of a day are not there yet, and what starts is not
+/// what runs.
+const FIRST_SEEN: u64 = (DAY + HORIZON) as u64;
 /// What a row is worth after one refit interval: half after a week.
 const FADE: f64 = 0.975_54;
 /// Inputs and targets are cut off here, in scales.
@@ -169,6 +172,9 @@ impl Ridge {
     }
 
     fn learn(&mut self, past: &Past, due: &Pending) {
+        if past.seen() <= FIRST_SEEN {
+            return;
+        }
         let relative = |value: f64| ((value - due.base) / due.scale).clamp(-TARGET_MAX, TARGET_MAX);
         let targets = past.path().map(relative);
         self.keep_block = !self.keep_block;

@@ -4,7 +4,7 @@ use super::exceedances::{Exceedances, THRESHOLD};
 use super::features::{SERIES, series_row};
 use super::past::{NotLater, Past};
 use super::ridge::{Blocks, Ridge};
-use super::{TARGET_COUNT, WINDOW_COUNT};
+use super::{QUANTILES, TARGET_COUNT, WINDOW_COUNT};
 
 /// Length of the row that the body's models read: the series' row, the ridge's five forecasts and its volatility.
 pub const BODY_ROW: usize = SERIES + TARGET_COUNT + 1;
@@ -30,6 +30,13 @@ pub struct Moment {
     pub base: f64,
     /// Absolute size of one unit of the row.
     pub scale: f64,
+}
+
+impl Moment {
+    /// Quantiles as the trained body counts: from the last value on, in scales.
+    pub fn relative(&self, quantiles: &[f64; QUANTILES]) -> [f32; QUANTILES] {
+        quantiles.map(|quantile| ((quantile - self.base) / self.scale) as f32)
+    }
 }
 
 impl Series {

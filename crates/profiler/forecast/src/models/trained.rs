@@ -19,7 +19,7 @@ const MISSING_LEFT: u16 = 1 << 15;
 pub struct Trained {
     /// Log-odds of an exceedance in each window; forests without trees know nothing.
     pub events: [Forest; WINDOW_COUNT],
-    /// Quantiles of each target, relative to the last value, in scales.
+    /// What to add to the blocks' quantiles of each target, in scales.
     pub body: [QuantileForest; TARGET_COUNT],
 }
 
@@ -77,7 +77,7 @@ impl Trained {
             write_forest(&mut bytes, &[forest.base], &forest.trees);
         }
         for forest in &self.body {
-            write_forest(&mut bytes, &forest.base, &forest.trees);
+            write_forest(&mut bytes, &[], &forest.trees);
         }
         let sum = sum_of(&bytes);
         bytes.extend(sum.to_le_bytes());
@@ -178,7 +178,7 @@ impl Reader<'_> {
         for forest in &mut trained.body {
             *forest = QuantileForest {
                 width: BODY_ROW,
-                base: self.values(QUANTILES)?,
+                levels: QUANTILES,
                 trees: self.trees()?,
             };
         }
@@ -237,7 +237,7 @@ mod tests {
         };
         let body = QuantileForest {
             width: BODY_ROW,
-            base: vec![0.0; QUANTILES],
+            levels: QUANTILES,
             trees: vec![tree(2 * QUANTILES)],
         };
         Trained {

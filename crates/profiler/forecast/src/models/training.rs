@@ -92,6 +92,8 @@ pub struct Rows {
     pub body: Vec<f32>,
     /// Targets of each row of the body, relative to the last value, in scales.
     pub targets: [Vec<f32>; TARGET_COUNT],
+    /// What the blocks said of them: a quantile per level, row by row.
+    pub starts: [Vec<f32>; TARGET_COUNT],
 }
 
 /// Follows the traces and gathers rows.
@@ -143,6 +145,9 @@ fn keep_body(series: &Series, targets: &[f64; TARGET_COUNT], rows: &mut Rows) {
         let relative = (target - moment.base) / moment.scale;
         kept.push(relative.clamp(-TARGET_MAX, TARGET_MAX) as f32);
     }
+    for (kept, quantiles) in rows.starts.iter_mut().zip(moment.blocks.quantiles()) {
+        kept.extend(moment.relative(&quantiles));
+    }
 }
 
 fn keep_event(series: &Series, threshold: f64, targets: &[f64; TARGET_COUNT], rows: &mut Rows) {
@@ -171,8 +176,9 @@ pub fn fit(rows: &Rows, options: &Options) -> Trained {
     }
     let levels = LEVELS.map(|level| level as f32);
     let matrix = Matrix::new(&rows.body, BODY_ROW, options.bins);
-    for (forest, targets) in trained.body.iter_mut().zip(&rows.targets) {
-        *forest = train_quantiles(&matrix, targets, &levels, &options.body);
+    let targets = rows.targets.iter().zip(&rows.starts);
+    for (forest, (targets, starts)) in trained.body.iter_mut().zip(targets) {
+        *forest = train_quantiles(&matrix, targets, starts, &levels, &options.body);
     }
     trained
 }

@@ -119,22 +119,23 @@ pub fn train(
 
 /// Trains all `levels` (each between 0 and 1) at once: each round's tree is shaped by the pinball loss of one level
 /// in turn, and its leaves hold the quantiles of the errors at every level. One tree where others grow one per level.
+///
+/// `starts` are quantiles that another forecaster gave (row by row, `levels` each); the trees learn what to add.
 pub fn train_quantiles(
     matrix: &Matrix,
     targets: &[f32],
+    starts: &[f32],
     levels: &[f32],
     parameters: &Parameters,
 ) -> QuantileForest {
     let rows = matrix.rows().min(targets.len());
-    let quantiles = levels
-        .iter()
-        .map(|level| quantile(&mut targets[..rows].to_vec(), *level));
     let mut forest = QuantileForest {
         width: matrix.width(),
-        base: quantiles.collect(),
+        levels: levels.len(),
         trees: Vec::new(),
     };
-    let mut scores: Vec<Vec<f32>> = forest.base.iter().map(|base| vec![*base; rows]).collect();
+    let column = |level| starts.iter().skip(level).step_by(levels.len()).copied();
+    let mut scores: Vec<Vec<f32>> = (0..levels.len()).map(|level| column(level).collect()).collect();
     let mut random = Random(parameters.seed);
     for round in 0..parameters.trees {
         if rows == 0 || levels.is_empty() {
@@ -393,12 +394,18 @@ mod tests {
             feature_share: 1.0,
             ..Parameters::default()
         };
-        let forest = train_quantiles(&matrix_of(std::slice::from_ref(&x)), &y, &levels, &parameters);
+        let forest = train_quantiles(
+            &matrix_of(std::slice::from_ref(&x)),
+            &y,
+            &vec![5.0; 3 * y.len()],
+            &levels,
+            &parameters,
+        );
         assert!(forest.is_sound());
         let mut below = [0_usize; 3];
         for (x, y) in x.iter().zip(&y) {
-            let mut quantiles = [0.0; 3];
-            forest.predict(&[*x], &mut quantiles);
+            let mut quantiles = [5.0; 3];
+            forest.add_to(&[*x], &mut quantiles);
             for (count, quantile) in below.iter_mut().zip(quantiles) {
                 *count += usize::from(*y <= quantile);
             }

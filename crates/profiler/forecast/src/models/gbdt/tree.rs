@@ -108,23 +108,22 @@ impl Forest {
     }
 }
 
-/// A boosted sum of trees whose leaves hold one value per quantile level.
+/// A boosted sum of trees whose leaves hold what is to be added to each of several quantiles.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct QuantileForest {
     /// Features of a row.
     pub width: usize,
-    /// The quantiles before the first tree; their number is the number of levels.
-    pub base: Vec<f32>,
-    /// The trees; a leaf has `base.len()` values that stand together.
+    /// Values of a leaf: one per quantile level.
+    pub levels: usize,
+    /// The trees; the values of a leaf stand together.
     pub trees: Vec<Tree>,
 }
 
 impl QuantileForest {
-    /// The quantiles for one row of `width` features, in rising order, into `quantiles` (as long as `base`).
-    pub fn predict(&self, row: &[f32], quantiles: &mut [f32]) {
-        quantiles.copy_from_slice(&self.base);
+    /// Adds what the trees say about one row of `width` features to `quantiles`, and puts these in rising order.
+    pub fn add_to(&self, row: &[f32], quantiles: &mut [f32]) {
         for tree in &self.trees {
-            let leaf = tree.leaf_of(row) * self.base.len();
+            let leaf = tree.leaf_of(row) * self.levels;
             for (quantile, value) in quantiles.iter_mut().zip(&tree.leaves[leaf..]) {
                 *quantile += value;
             }
@@ -134,10 +133,7 @@ impl QuantileForest {
 
     /// See [`Tree::is_sound`].
     pub fn is_sound(&self) -> bool {
-        self.base.iter().all(|value| value.is_finite())
-            && self
-                .trees
-                .iter()
-                .all(|tree| tree.is_sound_with(self.width, self.base.len()))
+        let trees = &mut self.trees.iter();
+        trees.all(|tree| tree.is_sound_with(self.width, self.levels))
     }
 }
