@@ -4,7 +4,7 @@ use super::mix::Mix;
 use super::past::NotLater;
 use super::series::{Moment, Series};
 use super::trained::Trained;
-use super::{QUANTILES, Quantiles, WINDOW_COUNT};
+use super::{Quantiles, WINDOW_COUNT};
 
 /// Thresholds of a series.
 pub const THRESHOLDS: usize = 2;
@@ -105,9 +105,10 @@ impl Host {
 
 /// The quantiles of the boosted body; those of the blocks where nothing was trained.
 fn body(trained: &Trained, moment: &Moment, blocks: &Quantiles) -> Quantiles {
+    let row = moment.body_row(blocks);
     std::array::from_fn(|target| {
-        let mut quantiles = moment.relative(&blocks[target]);
-        trained.body[target].add_to(&moment.row, &mut quantiles);
+        let mut quantiles = moment.start(&blocks[target]);
+        trained.body[target].add_to(&row, &mut quantiles);
         quantiles.map(|quantile| moment.base + moment.scale * f64::from(quantile))
     })
 }

@@ -4,12 +4,19 @@ use super::exceedances::{Exceedances, THRESHOLD};
 use super::features::{SERIES, series_row};
 use super::past::{NotLater, Past};
 use super::ridge::{Blocks, Ridge};
-use super::{QUANTILES, TARGET_COUNT, WINDOW_COUNT};
+use super::{QUANTILES, Quantiles, TARGET_COUNT, WINDOW_COUNT};
 
-/// Length of the row that the body's models read: the series' row, the ridge's five forecasts and its volatility.
-pub const BODY_ROW: usize = SERIES + TARGET_COUNT + 1;
-/// Length of the row that the event models read: the body's row and what the threshold adds.
-pub const EVENT_ROW: usize = BODY_ROW + THRESHOLD;
+/// Length of the row that all models read: the series' row, the ridge's five forecasts and its volatility.
+pub const COMMON_ROW: usize = SERIES + TARGET_COUNT + 1;
+/// Length of the row that the body's models read: the common row and quantiles of the blocks.
+pub const BODY_ROW: usize = COMMON_ROW + TARGET_COUNT * BLOCK_LEVELS.len();
+/// Length of the row that the event models read: the common row and what the threshold adds.
+pub const EVENT_ROW: usize = COMMON_ROW + THRESHOLD;
+/// The trained body starts from this share of what the blocks say: trees that start from nothing have weak tails, and
+/// trees that start from all of it hardly differ from it. Measured on the training parts of the development traces.
+const START_SHARE: f64 = 0.5;
+/// Places in [`super::LEVELS`] of the quantiles that the body's row holds: .1, .5, .9 and .99.
+const BLOCK_LEVELS: [usize; 4] = [1, 5, 9, 11];
 
 /// A series as it is followed.
 #[derive(Clone, Debug)]
@@ -24,8 +31,8 @@ pub struct Series {
 pub struct Moment {
     /// The forecast of the residual blocks.
     pub blocks: Blocks,
-    /// The body's row.
-    pub row: [f32; BODY_ROW],
+    /// The common row.
+    pub row: [f32; COMMON_ROW],
     /// The last value, absolute.
     pub base: f64,
     /// Absolute size of one unit of the row.
@@ -33,9 +40,21 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// Quantiles as the trained body counts: from the last value on, in scales.
-    pub fn relative(&self, quantiles: &[f64; QUANTILES]) -> [f32; QUANTILES] {
-        quantiles.map(|quantile| ((quantile - self.base) / self.scale) as f32)
+    /// Where the trained body starts from: the quantiles of the blocks, from the last value on, in scales, drawn
+    /// half way to the last value.
+    pub fn start(&self, quantiles: &[f64; QUANTILES]) -> [f32; QUANTILES] {
+        quantiles.map(|quantile| (START_SHARE * (quantile - self.base) / self.scale) as f32)
+    }
+
+    /// The body's row, with `quantiles` of the blocks.
+    pub fn body_row(&self, quantiles: &Quantiles) -> [f32; BODY_ROW] {
+        let mut row = [f32::NAN; BODY_ROW];
+        row[..COMMON_ROW].copy_from_slice(&self.row);
+        let levels = quantiles.iter().flat_map(|target| BLOCK_LEVELS.map(|level| target[level]));
+        for (value, quantile) in row[COMMON_ROW..].iter_mut().zip(levels) {
+            *value = ((quantile - self.base) / self.scale) as f32;
+        }
+        row
     }
 }
 
@@ -72,12 +91,12 @@ impl Series {
     pub fn moment(&self) -> Option<Moment> {
         let blocks = self.ridge.forecast()?;
         let (base, scale) = (self.past.last(), self.past.scale());
-        let mut row = [f32::NAN; BODY_ROW];
+        let mut row = [f32::NAN; COMMON_ROW];
         row[..SERIES].copy_from_slice(&self.row);
         for (value, point) in row[SERIES..].iter_mut().zip(blocks.point) {
             *value = ((point - base) / scale) as f32;
         }
-        row[BODY_ROW - 1] = (blocks.volatility / scale) as f32;
+        row[COMMON_ROW - 1] = (blocks.volatility / scale) as f32;
         Some(Moment {
             blocks,
             row,
@@ -91,8 +110,8 @@ impl Series {
         let chances = moment.blocks.chances(threshold);
         let added = Exceedances::new(&self.past, threshold).row(&self.past, &moment.blocks, &chances);
         let mut row = [0.0; EVENT_ROW];
-        row[..BODY_ROW].copy_from_slice(&moment.row);
-        row[BODY_ROW..].copy_from_slice(&added);
+        row[..COMMON_ROW].copy_from_slice(&moment.row);
+        row[COMMON_ROW..].copy_from_slice(&added);
         (row, chances)
     }
 }

@@ -7,7 +7,7 @@
 use super::exceedances::DISTANCE;
 use super::gbdt::{Loss, Matrix, Parameters, Random, train, train_quantiles};
 use super::past::HORIZON;
-use super::series::{BODY_ROW, EVENT_ROW, Series};
+use super::series::{BODY_ROW, COMMON_ROW, EVENT_ROW, Series};
 use super::trained::Trained;
 use super::{LEVELS, TARGET_COUNT, WINDOW_COUNT, WINDOW_TARGETS, targets_of};
 
@@ -56,11 +56,11 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let mut monotone = vec![0; EVENT_ROW];
-        monotone[BODY_ROW + DISTANCE] = -1;
+        monotone[COMMON_ROW + DISTANCE] = -1;
         Self {
             event_stride: 5.0,
             thresholds: 2,
-            body_stride: 7.0,
+            body_stride: 4.0,
             events: Parameters {
                 trees: 150,
                 max_leaves: 40,
@@ -73,6 +73,7 @@ impl Default for Options {
             body: Parameters {
                 trees: 130,
                 learning_rate: 0.09,
+                min_rows: 100,
                 ..Parameters::default()
             },
             bins: 96,
@@ -140,13 +141,14 @@ fn follow(trace: &Trace, options: &Options, random: &mut Random, rows: &mut Rows
 
 fn keep_body(series: &Series, targets: &[f64; TARGET_COUNT], rows: &mut Rows) {
     let Some(moment) = series.moment() else { return };
-    rows.body.extend(moment.row);
+    let quantiles = moment.blocks.quantiles();
+    rows.body.extend(moment.body_row(&quantiles));
     for (kept, target) in rows.targets.iter_mut().zip(targets) {
         let relative = (target - moment.base) / moment.scale;
         kept.push(relative.clamp(-TARGET_MAX, TARGET_MAX) as f32);
     }
-    for (kept, quantiles) in rows.starts.iter_mut().zip(moment.blocks.quantiles()) {
-        kept.extend(moment.relative(&quantiles));
+    for (kept, quantiles) in rows.starts.iter_mut().zip(quantiles) {
+        kept.extend(moment.start(&quantiles));
     }
 }
 
