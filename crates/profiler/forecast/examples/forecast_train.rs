@@ -40,20 +40,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             trace.end = metas[&trace.id].train_steps;
         }
     }
-    let mut options = Options::default();
-    let e = |n: &str, d: f64| std::env::var(n).map_or(d, |k| k.parse().unwrap());
-    options.events.trees = e("ET", 150.0) as usize;
-    options.events.max_leaves = e("EL", 40.0) as usize;
-    options.events.learning_rate = e("ELR", 0.07) as f32;
-    options.events.min_rows = e("EM", 50.0) as usize;
-    options.events.ridge = e("ER", 1.0);
-    options.event_stride = e("ES", 5.0);
-    options.body.trees = e("BT", 130.0) as usize;
-    options.body.max_leaves = e("BL", 24.0) as usize;
-    options.body.learning_rate = e("BLR", 0.09) as f32;
-    options.body.min_rows = e("BM", 100.0) as usize;
-    options.body_stride = e("BS", 4.0);
-    options.body.feature_share = e("BF", 0.6);
+    let options = Options::default();
     let rows = gather(&traces, &options);
     let (events, body) = (rows.happened[0].len(), rows.targets[0].len());
     eprintln!(

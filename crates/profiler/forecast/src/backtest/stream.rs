@@ -8,11 +8,12 @@
 //!
 //! Lines that make no sense are refused by number and change nothing; the caller may go on.
 
-use crate::models::host::{Forecast, Host, THRESHOLDS};
+use super::table::{value_of, write_forecast};
+use super::traces::STEP_S;
 use crate::models::trained::Trained;
-use crate::models::{TARGETS, WINDOW_TARGETS};
+use crate::models::{Kind, SeriesModel, THRESHOLDS};
 use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::sync::Arc;
 
 /// Series that a stream may declare.
 pub const SERIES_MAX: usize = 100_000;
@@ -37,17 +38,21 @@ impl std::error::Error for StreamError {}
 /// The state of a stream.
 #[derive(Debug)]
 pub struct Stream {
-    host: Host,
+    kind: Kind,
+    trained: Arc<Trained>,
+    series: Vec<Box<dyn SeriesModel>>,
     places: BTreeMap<String, usize>,
     asked: Vec<(usize, i64, String)>,
     line: u64,
 }
 
 impl Stream {
-    /// A stream that is answered with `trained`, and with what each series teaches about itself.
-    pub fn new(trained: Trained) -> Self {
+    /// A stream that is answered by models of `kind`, with `trained` where they use it.
+    pub fn new(kind: Kind, trained: Arc<Trained>) -> Self {
         Self {
-            host: Host::new(trained),
+            kind,
+            trained,
+            series: Vec::new(),
             places: BTreeMap::new(),
             asked: Vec::new(),
             line: 0,
@@ -76,7 +81,7 @@ impl Stream {
             ("O", [id, time, value]) => self.observe(id, time, value)?,
             ("M", [id, time, value]) => {
                 let place = self.place(id)?;
-                self.host.observe_fine(place, time_of(time)?, value_of(value)?);
+                self.series[place].observe_fine(time_of(time)?, value_of(value)?);
             }
             ("F", [time]) => {
                 time_of(time)?;
@@ -97,8 +102,10 @@ impl Stream {
         let step_s: u32 = step
             .parse()
             .map_err(|_| format!("the step {step:?} is not a whole number of seconds"))?;
-        if step_s == 0 || step_s > 86_400 {
-            return Err(format!("a step of {step_s} s is not between 1 and 86,400"));
+        if step_s != STEP_S {
+            return Err(format!(
+                "a step of {step_s} s: series must be means over {STEP_S} s"
+            ));
         }
         let mut levels = [f64::NAN; THRESHOLDS];
         for (level, text) in levels.iter_mut().zip(thresholds) {
@@ -116,7 +123,8 @@ impl Stream {
         if self.places.len() >= SERIES_MAX {
             return Err(format!("more than {SERIES_MAX} series"));
         }
-        self.places.insert(id.to_owned(), self.host.add(step_s, levels));
+        self.places.insert(id.to_owned(), self.series.len());
+        self.series.push(self.kind.follow(&self.trained, step_s, levels));
         Ok(())
     }
 
@@ -128,7 +136,7 @@ impl Stream {
     fn observe(&mut self, id: &str, time: &str, value: &str) -> Result<(), String> {
         let place = self.place(id)?;
         let (time_s, value) = (time_of(time)?, value_of(value)?);
-        self.host.observe(place, time_s, value).map_err(|late| {
+        self.series[place].observe(time_s, value).map_err(|late| {
             let after_s = late.after_s;
             format!("series {id} was already observed at {after_s}, and {time_s} is not later")
         })
@@ -137,7 +145,7 @@ impl Stream {
     fn ask(&mut self, id: &str, time: &str) -> Result<(), String> {
         let place = self.place(id)?;
         let time_s = time_of(time)?;
-        if self.host.last_s(place) != Some(time_s) {
+        if self.series[place].last_s() != Some(time_s) {
             return Err(format!(
                 "the origin {time_s} is not the last observation of series {id}"
             ));
@@ -148,26 +156,11 @@ impl Stream {
 
     fn answer(&mut self, out: &mut String) {
         for (place, time_s, id) in std::mem::take(&mut self.asked) {
-            if let Some(forecast) = self.host.forecast(place) {
-                write_forecast(out, &id, time_s, &forecast);
+            if let Some(forecast) = self.series[place].forecast() {
+                write_forecast(out, "R,", &id, &time_s.to_string(), &forecast);
             }
         }
         out.push_str("K\n");
-    }
-}
-
-fn write_forecast(out: &mut String, id: &str, time_s: i64, forecast: &Forecast) {
-    for (target, name) in TARGETS.iter().enumerate() {
-        // Writing to a string cannot fail.
-        let _ = write!(out, "R,{id},{time_s},{name}");
-        for quantile in &forecast.quantiles[target] {
-            let _ = write!(out, ",{quantile:.9e}");
-        }
-        let window = WINDOW_TARGETS.iter().position(|event| *event == target);
-        let _ = match window.map(|window| forecast.chances[window]) {
-            Some([first, second]) => writeln!(out, ",{first:.6},{second:.6}"),
-            None => writeln!(out, ",,"),
-        };
     }
 }
 
@@ -179,20 +172,4 @@ fn time_of(text: &str) -> Result<i64, String> {
         .ok()
         .filter(|time_s| time_s.abs() <= TIME_MAX_S);
     time_s.ok_or_else(|| format!("the time {text:?} is not a whole number of Unix seconds"))
-}
-
-/// Empty and "nan" are missing, infinities too; anything else must be a number.
-fn value_of(text: &str) -> Result<f64, String> {
-    /// Sums of squares of anything beyond would not be finite.
-    const VALUE_MAX: f64 = 1e100;
-    if text.is_empty() {
-        return Ok(f64::NAN);
-    }
-    let value: f64 = text
-        .parse()
-        .map_err(|_| format!("the value {text:?} is not a number"))?;
-    if value.is_finite() && value.abs() > VALUE_MAX {
-        return Err(format!("the value {text:?} is too large"));
-    }
-    Ok(if value.is_finite() { value } else { f64::NAN })
 }

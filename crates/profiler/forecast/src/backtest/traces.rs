@@ -1,5 +1,6 @@
 //! Traces as the two text tables they are kept in: values, and what is known of each series.
 
+use super::table::value_of;
 use crate::models::training::Trace;
 use std::collections::BTreeMap;
 
@@ -29,8 +30,8 @@ pub struct Meta {
     pub train_steps: usize,
 }
 
-/// Length of a step of the tables, in seconds.
-const STEP_S: u32 = 300;
+/// Length of a step of all series, in seconds: what the models count days and hours in.
+pub const STEP_S: u32 = 300;
 
 /// Reads `series_id,timestamp,value` rows below a heading; series in the order in which they first appear.
 pub fn read_series(text: &str) -> Result<Vec<Trace>, TableError> {
@@ -40,9 +41,9 @@ pub fn read_series(text: &str) -> Result<Vec<Trace>, TableError> {
         if line.trim().is_empty() {
             continue;
         }
-        let wrong = |problem: &str| TableError {
+        let wrong = |problem: String| TableError {
             line: number + 1,
-            problem: problem.to_owned(),
+            problem,
         };
         let (id, time_s, value) = read_row(line).map_err(wrong)?;
         let place = *places.entry(id).or_insert(traces.len());
@@ -57,26 +58,31 @@ pub fn read_series(text: &str) -> Result<Vec<Trace>, TableError> {
         }
         let trace = &mut traces[place];
         if trace.times_s.last().is_some_and(|last_s| *last_s >= time_s) {
-            return Err(wrong("the timestamp is not later than the one before"));
+            return Err(wrong(format!(
+                "the timestamp is not later than the one before of series {id}"
+            )));
         }
         trace.times_s.push(time_s);
         trace.values.push(value);
         trace.end += 1;
     }
+    if traces.is_empty() {
+        return Err(TableError {
+            line: 1,
+            problem: "there is no value below the heading".to_owned(),
+        });
+    }
     Ok(traces)
 }
 
-fn read_row(line: &str) -> Result<(&str, i64, f64), &'static str> {
+fn read_row(line: &str) -> Result<(&str, i64, f64), String> {
     let fields: Vec<&str> = line.split(',').collect();
     let [id, time, value] = fields.as_slice() else {
-        return Err("expected series_id,timestamp,value");
+        return Err("expected series_id,timestamp,value".to_owned());
     };
-    let time_s = parse_time(time).ok_or("the timestamp is not YYYY-MM-DD HH:MM:SS")?;
-    let value = match value.trim() {
-        "" => f64::NAN,
-        value => value.parse().map_err(|_| "the value is not a number")?,
-    };
-    Ok((id, time_s, value))
+    let time_s =
+        parse_time(time).ok_or_else(|| format!("the timestamp {time:?} is not YYYY-MM-DD HH:MM:SS"))?;
+    Ok((id, time_s, value_of(value.trim())?))
 }
 
 /// Reads the table of what is known of each series; the columns are found by their names.

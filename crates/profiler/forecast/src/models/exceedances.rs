@@ -167,17 +167,17 @@ impl Exceedances {
         let (threshold, scale) = (self.threshold, past.scale());
         filler.put((threshold - past.last()) / scale);
         filler.put((threshold - past.middle()) / scale);
-        [3, 12, 72, DAY, 7 * DAY]
-            .into_iter()
-            .for_each(|count| filler.put(self.share(count)));
+        for count in [3, 12, 72, DAY, 7 * DAY] {
+            filler.put(self.share(count));
+        }
         self.states(&mut filler);
         self.seasons(&mut filler);
-        [0, 3, 4]
-            .into_iter()
-            .for_each(|target| filler.put((threshold - blocks.point[target]) / blocks.volatility));
-        chances
-            .into_iter()
-            .for_each(|chance| filler.put(log_odds(*chance)));
+        for target in [0, 3, 4] {
+            filler.put((threshold - blocks.point[target]) / blocks.volatility);
+        }
+        for chance in chances {
+            filler.put(log_odds(*chance));
+        }
         for count in [6, 36, DAY] {
             let greatest = past.tail(count).iter().copied().fold(f64::NEG_INFINITY, f64::max);
             filler.put(if greatest.is_finite() {
@@ -199,12 +199,13 @@ impl Exceedances {
         let before = self.stretch(renewal.now.min(self.length - 1));
         filler.put(if above { (before as f64).ln_1p() } else { -1.0 });
         filler.put(renewal.changes as f64 / self.length as f64);
-        renewal
-            .ended
-            .into_iter()
-            .for_each(|ended| filler.put((ended + 0.3) / (renewal.reached + 1.0)));
+        for ended in renewal.ended {
+            filler.put((ended + 0.3) / (renewal.reached + 1.0));
+        }
         filler.put(renewal.reached.ln_1p());
-        self.follow_ups().into_iter().for_each(|rate| filler.put(rate));
+        for rate in self.follow_ups() {
+            filler.put(rate);
+        }
     }
 
     /// Shares above at this time of day, and at this minute of the hour and its parts: 11 values.
@@ -217,9 +218,9 @@ impl Exceedances {
                 .count();
             hits as f64 / repeats as f64
         };
-        [1, 3, 12]
-            .into_iter()
-            .for_each(|count| filler.put(share(DAY, 7, count)));
+        for count in [1, 3, 12] {
+            filler.put(share(DAY, 7, count));
+        }
         let days = periods(DAY, 7);
         let near = (1..=days).map(|day| (self.from(day * DAY - 8) & 0x7FFF).count_ones());
         filler.put(f64::from(near.sum::<u32>()) / (15 * days) as f64);
@@ -246,7 +247,8 @@ mod tests {
     fn past_of(values: &[f64]) -> Past {
         let mut past = Past::new(300);
         for (step, value) in values.iter().enumerate() {
-            past.push(step as i64 * 300, *value).expect("time goes forward");
+            past.push(300 * step.cast_signed() as i64, *value)
+                .expect("time goes forward");
         }
         past
     }

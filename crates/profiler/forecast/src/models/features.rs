@@ -129,21 +129,21 @@ fn rolling(filler: &mut Filler, past: &Past, base: f64, scale: f64) {
             window += 1;
         }
     }
-    [0, 1, 2, 3, 5, 6]
-        .into_iter()
-        .for_each(|window| filler.put(found[window].0.mean()));
-    [1, 2, 4, 6]
-        .into_iter()
-        .for_each(|window| filler.put(found[window].0.top()));
-    [2, 5, 6]
-        .into_iter()
-        .for_each(|window| filler.put(found[window].0.bottom()));
-    [0, 2, 5, 6]
-        .into_iter()
-        .for_each(|window| filler.put(found[window].1.mean()));
-    [2, 3, 5, 6]
-        .into_iter()
-        .for_each(|window| filler.put(found[window].0.deviation()));
+    for window in [0, 1, 2, 3, 5, 6] {
+        filler.put(found[window].0.mean());
+    }
+    for window in [1, 2, 4, 6] {
+        filler.put(found[window].0.top());
+    }
+    for window in [2, 5, 6] {
+        filler.put(found[window].0.bottom());
+    }
+    for window in [0, 2, 5, 6] {
+        filler.put(found[window].1.mean());
+    }
+    for window in [2, 3, 5, 6] {
+        filler.put(found[window].0.deviation());
+    }
 }
 
 /// What followed this time of day on earlier days, and this minute in earlier hours: 27 values.

@@ -61,12 +61,12 @@ impl Mix {
 
     fn judge(&mut self, outcome: &[f64; TARGET_COUNT], due: &Awaited) {
         self.rows = self.rows * FADE + 1.0;
-        for target in 0..TARGET_COUNT {
+        for (target, outcome) in outcome.iter().enumerate() {
             let (body, blocks) = (&due.body[target], &due.blocks[target]);
             for (place, share) in SHARES.iter().enumerate() {
                 let mut row = [0.0; 2];
                 for (at, level) in LEVELS.iter().enumerate() {
-                    let missed = outcome[target] - (share * body[at] + (1.0 - share) * blocks[at]);
+                    let missed = outcome - (share * body[at] + (1.0 - share) * blocks[at]);
                     row[usize::from(*level > TAIL)] += (level * missed).max((level - 1.0) * missed);
                 }
                 for (sums, loss) in self.losses[target].iter_mut().zip(row) {

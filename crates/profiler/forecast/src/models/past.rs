@@ -15,7 +15,7 @@ const SLACK: usize = DAY;
 /// Steps between two looks at middle, range and scale.
 const REFRESH: u64 = 12;
 /// A longer gap than this starts the series anew: nothing that is kept would still be looked at.
-const GAP_MAX: i64 = KEPT as i64;
+const GAP_MAX: usize = KEPT;
 /// One-minute values that are kept.
 pub const FINE: usize = 10;
 
@@ -79,13 +79,15 @@ impl Past {
             self.refresh();
         }
         self.seen += 1;
-        Ok(steps.min(GAP_MAX + 1) as usize)
+        Ok(steps.min(GAP_MAX + 1))
     }
 
     /// To the nearest step, at least one: clocks that tick a little early or late leave no gaps.
-    fn steps_between(&self, last_s: i64, time_s: i64) -> i64 {
+    fn steps_between(&self, last_s: i64, time_s: i64) -> usize {
         let passed_s = time_s.saturating_sub(last_s).saturating_add(self.step_s / 2);
-        (passed_s / self.step_s).max(1)
+        usize::try_from(passed_s / self.step_s)
+            .unwrap_or(usize::MAX)
+            .max(1)
     }
 
     /// Takes in the mean over the minute that begins at `time_s` (Unix seconds); what is not later is passed over.
@@ -193,7 +195,7 @@ impl Past {
         let Some(last_s) = self.last_s else {
             return f64::NAN;
         };
-        let at_s = last_s + self.step_s - 60 * (minutes as i64 + 1);
+        let at_s = last_s + self.step_s - 60 * (minutes.cast_signed() as i64 + 1);
         let found = self.fine.iter().find(|(time_s, _)| *time_s == at_s);
         found.map_or(f64::NAN, |(_, value)| *value)
     }

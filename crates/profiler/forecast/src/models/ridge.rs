@@ -8,7 +8,7 @@
 
 use super::features::{LINEAR, SERIES, SLOW, SLOW_HOURS};
 use super::past::{DAY, HORIZON, Past};
-use super::{LEVELS, Quantiles, TARGET_COUNT, WINDOW_COUNT, WINDOW_TARGETS, targets_of};
+use super::{LEVELS, Quantiles, TARGET_COUNT, WINDOW_COUNT, WINDOW_TARGETS, quantile, targets_of};
 use std::collections::VecDeque;
 
 /// Harmonics of the day that the row of the series does not hold.
@@ -294,15 +294,6 @@ impl Blocks {
     }
 }
 
-/// The quantile of sorted values, by linear interpolation.
-fn quantile(sorted: &[f32], level: f64) -> f64 {
-    let position = level * (sorted.len() - 1) as f64;
-    let below = position as usize;
-    let low = f64::from(sorted[below]);
-    let high = f64::from(sorted[(below + 1).min(sorted.len() - 1)]);
-    low + (high - low) * position.fract()
-}
-
 /// Solves `factor · x = sides` for all sides at once, by Cholesky's method; `factor` is a packed lower triangle.
 /// False when it is not positive definite.
 fn solve(factor: &mut [f64], sides: &mut [f64]) -> bool {
@@ -347,7 +338,9 @@ fn solve(factor: &mut [f64], sides: &mut [f64]) -> bool {
                 factor[start(below) + row],
             );
         }
-        open.iter_mut().for_each(|side| *side /= factor[start(row) + row]);
+        for side in open.iter_mut() {
+            *side /= factor[start(row) + row];
+        }
     }
     true
 }

@@ -50,7 +50,9 @@ impl Moment {
     pub fn body_row(&self, quantiles: &Quantiles) -> [f32; BODY_ROW] {
         let mut row = [f32::NAN; BODY_ROW];
         row[..COMMON_ROW].copy_from_slice(&self.row);
-        let levels = quantiles.iter().flat_map(|target| BLOCK_LEVELS.map(|level| target[level]));
+        let levels = quantiles
+            .iter()
+            .flat_map(|target| BLOCK_LEVELS.map(|level| target[level]));
         for (value, quantile) in row[COMMON_ROW..].iter_mut().zip(levels) {
             *value = ((quantile - self.base) / self.scale) as f32;
         }

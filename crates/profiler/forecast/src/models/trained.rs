@@ -118,7 +118,9 @@ fn sum_of(bytes: &[u8]) -> u64 {
 }
 
 fn write_forest(bytes: &mut Vec<u8>, base: &[f32], trees: &[Tree]) {
-    base.iter().for_each(|value| bytes.extend(value.to_le_bytes()));
+    for value in base {
+        bytes.extend(value.to_le_bytes());
+    }
     bytes.extend((trees.len() as u16).to_le_bytes());
     for tree in trees {
         bytes.extend((tree.nodes.len() as u16).to_le_bytes());

@@ -82,7 +82,7 @@ pub(crate) fn grow(
     while open.len() < parameters.max_leaves {
         let Some(chosen) = best_leaf(&open) else { break };
         let leaf = open.swap_remove(chosen);
-        let (left, right) = grower.split(leaf, rows);
+        let (left, right) = grower.split(&leaf, rows);
         open.push(left);
         open.push(right);
     }
@@ -217,8 +217,8 @@ impl Grower<'_> {
         } else {
             Cell::default()
         };
-        for bin in 1..bins {
-            left = left.plus(cells[bin]);
+        for (bin, cell) in cells.iter().enumerate().take(bins).skip(1) {
+            left = left.plus(*cell);
             let right = total.minus(left);
             let Some(gain) = self.gain(left, right, total, bounds, feature) else {
                 continue;
@@ -259,7 +259,7 @@ impl Grower<'_> {
         (-cell.gradient / (cell.hessian + self.parameters.ridge)).clamp(bounds.0, bounds.1)
     }
 
-    fn split(&mut self, leaf: Open, rows: &mut [u32]) -> (Open, Open) {
+    fn split(&mut self, leaf: &Open, rows: &mut [u32]) -> (Open, Open) {
         let split = leaf.best.expect("a leaf is split only where it has a split");
         let node = self.tree.nodes.len();
         self.tree.nodes.push(Node {
@@ -276,7 +276,7 @@ impl Grower<'_> {
         };
         let middle = leaf.rows.start + partition(&mut rows[leaf.rows.clone()], goes_left);
         let (left_rows, right_rows) = (leaf.rows.start..middle, middle..leaf.rows.end);
-        let (left_bounds, right_bounds) = self.child_bounds(&leaf, &split);
+        let (left_bounds, right_bounds) = self.child_bounds(leaf, &split);
         let left_is_small = left_rows.len() <= right_rows.len();
         let small = self.histogram(
             &rows[if left_is_small {
@@ -311,7 +311,10 @@ impl Grower<'_> {
     /// A monotone split fences its two sides off from each other at the middle of their values.
     fn child_bounds(&self, leaf: &Open, split: &Split) -> ((f64, f64), (f64, f64)) {
         let (low, high) = leaf.bounds;
-        let middle = (self.value(split.left, leaf.bounds) + self.value(split.right, leaf.bounds)) / 2.0;
+        let middle = f64::midpoint(
+            self.value(split.left, leaf.bounds),
+            self.value(split.right, leaf.bounds),
+        );
         match self.parameters.monotone.get(split.feature).copied().unwrap_or(0) {
             0 => (leaf.bounds, leaf.bounds),
             1.. => ((low, middle), (middle, high)),

@@ -58,7 +58,7 @@ impl Default for Parameters {
     }
 }
 
-/// SplitMix64: a small generator whose stream is the same everywhere (Steele et al., OOPSLA 2014).
+/// `SplitMix64`: a small generator whose stream is the same everywhere (Steele et al., OOPSLA 2014).
 #[derive(Clone, Debug)]
 pub(crate) struct Random(pub(crate) u64);
 
