@@ -1,6 +1,7 @@
 //! The models by name.
 
 use super::boosted::Boosted;
+use super::ets::Ets;
 use super::linear::Linear;
 use super::naive::{Naive, Repeats};
 use super::trained::Trained;
@@ -14,6 +15,8 @@ pub enum Kind {
     Boosted,
     /// Ridge autoregression with residual blocks.
     Ridge,
+    /// Exponential smoothing.
+    Ets,
     /// The last value.
     Persistence,
     /// The value of a day ago.
@@ -24,9 +27,10 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Boosted,
         Self::Ridge,
+        Self::Ets,
         Self::Persistence,
         Self::SeasonalNaive,
         Self::WeeklyNaive,
@@ -37,6 +41,7 @@ impl Kind {
         match self {
             Self::Boosted => "boosted",
             Self::Ridge => "ridge",
+            Self::Ets => "ets",
             Self::Persistence => "persistence",
             Self::SeasonalNaive => "seasonal-naive",
             Self::WeeklyNaive => "weekly-naive",
@@ -58,6 +63,7 @@ impl Kind {
         match self {
             Self::Boosted => Box::new(Boosted::new(Arc::clone(trained), step_s, thresholds)),
             Self::Ridge => Box::new(Linear::new(step_s, thresholds)),
+            Self::Ets => Box::new(Ets::new(step_s, thresholds)),
             Self::Persistence => Box::new(Naive::new(Repeats::Last, step_s, thresholds)),
             Self::SeasonalNaive => Box::new(Naive::new(Repeats::Day, step_s, thresholds)),
             Self::WeeklyNaive => Box::new(Naive::new(Repeats::Week, step_s, thresholds)),

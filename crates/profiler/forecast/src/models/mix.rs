@@ -128,6 +128,7 @@ mod tests {
             );
         }
         assert!(mix.share(0, false) > 0.95 && start < 0.8);
-        assert!(mix.share(4, true) > 0.95);
+        // At .99 a guess too low costs 99 times one too high: 12.4 is better than 3 where 6 comes.
+        assert!((mix.share(4, true) - 0.8).abs() < 0.01);
     }
 }

@@ -11,6 +11,7 @@
 //! gives the same bytes.
 
 pub mod boosted;
+pub mod ets;
 pub mod exceedances;
 pub mod features;
 pub mod gbdt;
@@ -19,6 +20,7 @@ pub mod linear;
 pub mod mix;
 pub mod naive;
 pub mod past;
+mod paths;
 pub mod ridge;
 pub mod series;
 pub mod trained;

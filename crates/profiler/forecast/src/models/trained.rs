@@ -67,6 +67,11 @@ impl std::fmt::Display for FileError {
 impl std::error::Error for FileError {}
 
 impl Trained {
+    /// The model that ships with this program; `trained/MODEL-CARD.md` says what it learned from.
+    pub fn shipped() -> Result<Self, FileError> {
+        Self::from_bytes(include_bytes!("../../trained/usage.tgfm"))
+    }
+
     /// The bytes of the model file.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
