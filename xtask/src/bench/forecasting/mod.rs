@@ -144,10 +144,10 @@ impl Judged {
     fn quantiles(&self, report: &mut Report) -> Result<()> {
         let reference = self.anchors.sums(REFERENCE)?;
         let mine = metrics(self.main(), &reference);
-        for target in 0..TARGET_COUNT {
+        for (target, name) in TARGETS.iter().enumerate() {
             let best = self.best(&reference, |metrics| metrics.targets[target].crps)?;
             report.value(
-                &format!("relative CRPS, {} (best anchor {})", TARGETS[target], best.0),
+                &format!("relative CRPS, {name} (best anchor {})", best.0),
                 mine.targets[target].crps,
                 "",
                 Some(Bound::AtMost(round(best.1))),
@@ -168,11 +168,12 @@ impl Judged {
         Ok(())
     }
 
-    /// The anchor with the least of something.
+    /// The anchor with the least of something in its quantiles.
     fn best(&self, reference: &Sums, of: impl Fn(&Metrics) -> f64) -> Result<(String, f64)> {
         let values = self
             .anchors
             .names()
+            .filter(|name| forecasts_quantiles(name))
             .map(|name| {
                 Ok((
                     name.to_owned(),
@@ -218,7 +219,9 @@ impl Judged {
             let mut found = metrics(&sums, &reference);
             self.anchors.set_calibration(&name, &mut found);
             events.push(event_row(&name, &found));
-            quantiles.push(quantile_row(&name, &found));
+            if forecasts_quantiles(&name) {
+                quantiles.push(quantile_row(&name, &found));
+            }
         }
         events.push(must(&[&MUST_SKILL[..], &MUST_ONSET[..], &[0.015]].concat()));
         quantiles.push(must(&[&MUST_CRPS[..], &MUST_TAIL[..], &[0.95]].concat()));
@@ -228,6 +231,11 @@ impl Judged {
             markdown(&quantiles)
         )
     }
+}
+
+/// The harness's event classifiers repeat the quantiles of `lgbm_q`.
+fn forecasts_quantiles(anchor: &str) -> bool {
+    !anchor.starts_with("cls_") && !anchor.starts_with("logit_")
 }
 
 /// The row of what binds elsewhere.
