@@ -75,18 +75,13 @@ pub fn score(traces: &[Trace], plan: &Plan, forecasts: &Forecasts) -> Sums {
         let mut of_series = SeriesSums::default();
         for time_s in plan.origins(&trace.id) {
             let forecast = forecasts.get(&(trace.id.clone(), *time_s));
-            let outcome = outcome_of(trace, *time_s);
-            if let (Some(forecast), Some((now, targets))) = (forecast, outcome) {
-                add_targets(&mut of_series.targets, forecast, &targets);
-                for (column, threshold) in thresholds.iter().enumerate() {
-                    add_events(
-                        &mut of_series,
-                        column,
-                        forecast,
-                        (now, *threshold),
-                        (&targets, &climatology[column]),
-                    );
-                }
+            let (Some(forecast), Some((now, targets))) = (forecast, outcome_of(trace, *time_s)) else {
+                continue;
+            };
+            add_targets(&mut of_series.targets, forecast, &targets);
+            for (column, threshold) in thresholds.iter().enumerate() {
+                let outcome = (&targets, &climatology[column]);
+                add_events(&mut of_series, column, forecast, (now, *threshold), outcome);
             }
         }
         sums.insert(trace.id.clone(), of_series);

@@ -12,8 +12,8 @@ use super::{Forecast, SeriesModel, THRESHOLDS};
 const REFIT: u64 = 72;
 /// Values that are needed for a choice; before, the level is the last value.
 const VALUES_MIN: usize = 24;
-/// Rounds of the search; each halves the steps.
-const ROUNDS: usize = 7;
+/// The search ends when its steps are this small.
+const SIZE_MIN: f64 = 0.003;
 
 /// How fast level and trend follow, and how the trend fades.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -100,22 +100,20 @@ impl Speeds {
     }
 }
 
-/// Coordinate by coordinate, with steps that halve.
+/// Coordinate by coordinate, with steps that halve when nothing nearby is better.
 fn descend(values: &[f64], from: Speeds, with_trend: bool) -> Speeds {
     let (mut best, mut least) = (from, from.loss(values).0);
     let mut size = 0.25;
-    for _ in 0..ROUNDS {
-        let mut moved = true;
-        while moved {
-            moved = false;
-            for candidate in neighbours(best, size, with_trend) {
-                let loss = candidate.loss(values).0;
-                if loss < least * (1.0 - 1e-6) {
-                    (best, least, moved) = (candidate, loss, true);
-                }
-            }
+    while size > SIZE_MIN {
+        let tried = neighbours(best, size, with_trend).into_iter();
+        let better = tried
+            .map(|speeds| (speeds.loss(values).0, speeds))
+            .min_by(|left, right| left.0.total_cmp(&right.0))
+            .filter(|(loss, _)| *loss < least * (1.0 - 1e-6));
+        match better {
+            Some((loss, speeds)) => (best, least) = (speeds, loss),
+            None => size /= 2.0,
         }
-        size /= 2.0;
     }
     best
 }
