@@ -71,7 +71,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &DemoArguments, long: bool) 
     let options = Options {
         program: tidegate,
         sabotage_shift_s,
-        recompile: false,
+        ..Options::default()
     };
     let mut arguments = arguments.clone();
     if arguments.quick {
