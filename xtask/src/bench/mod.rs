@@ -48,11 +48,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
             "Slots and variants",
             recompiler::run(&workspace, options)?,
         ),
-        Bench::Demo(options) => (
-            "demo",
-            "Acting ahead",
-            demo::run(&workspace, options, arguments.long)?,
-        ),
+        Bench::Demo(options) => (options.name(), "Acting ahead", demo::run(&workspace, options)?),
     };
     let path = report.publish(&workspace, name)?;
     println!("written: {}", path.display());
