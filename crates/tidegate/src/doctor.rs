@@ -1,5 +1,6 @@
 //! The doctor's words: what is used, what is absent, and what that costs.
 
+use crate::place::Folders;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
@@ -7,19 +8,40 @@ use tidegate_dashboard::HostView;
 use tidegate_plan::policy::Policy;
 use tidegate_telemetry::{Collector, DoctorReport, Signal};
 
+/// Kinds of file systems that hold files in memory: tmpfs and ramfs.
+const IN_MEMORY: [i64; 2] = [0x0102_1994, 0x8584_58f6];
+
 /// A report on this host, for the verb.
-pub(crate) fn report() -> Result<DoctorReport, crate::failure::Failure> {
-    Ok(of(&crate::watch::collector(
-        &Policy::default(),
-        Duration::from_secs(1),
-    )?))
+pub(crate) fn report(folders: &Folders) -> Result<DoctorReport, crate::failure::Failure> {
+    let collector = crate::watch::collector(&Policy::default(), Duration::from_secs(1))?;
+    Ok(of(&collector, folders))
 }
 
-/// A report by a collector that is there already, with what the recompiler needs beside it.
-pub(crate) fn of(collector: &Collector) -> DoctorReport {
+/// A report by a collector that is there already, with what the recompiler and the journal need beside it.
+pub(crate) fn of(collector: &Collector, folders: &Folders) -> DoctorReport {
     let mut report = collector.doctor();
     report.signals.push(recompiler());
+    report.signals.push(journal(folders));
     report
+}
+
+/// The journal is written before every change, so it must not wait for a disk.
+fn journal(folders: &Folders) -> Signal {
+    // The folder itself may not be there yet.
+    let place = folders.run.ancestors().find(|path| path.exists());
+    let in_memory = place
+        .and_then(|path| rustix::fs::statfs(path).ok())
+        .is_some_and(|about| IN_MEMORY.contains(&about.f_type));
+    let words = |text: &str| if in_memory { String::new() } else { text.to_owned() };
+    Signal {
+        name: "journal in memory".to_owned(),
+        used: in_memory,
+        detail: folders.run.display().to_string(),
+        consequence: words(
+            "a busy disk delays every change, and a restart of the host leaves an old journal behind",
+        ),
+        remedy: words("name a folder on tmpfs with --run-dir"),
+    }
 }
 
 fn recompiler() -> Signal {

@@ -3,15 +3,16 @@
 //! Rounds are paired: every arm meets the same crowds with the same arrivals, and the order of the arms rotates. What
 //! the rivals may choose (the static split, the reactive rule's patience) is chosen on rounds of other seeds, before.
 //! The daemon gets an untreated prelude before each of its rounds, with fresh folders, so that every round proves
-//! learning too; its recompiling is off and its left-alone share 0 (recompiling has a row of its own in the long
-//! form). Bounds are on medians over crowds (latency) and over periods (batch work).
+//! learning too; its recompiling is off and its left-alone share 0 (recompiling has a row of its own). Bounds are on
+//! medians over crowds (latency) and over periods (batch work). The search for what rivals choose, the bounded arms
+//! and the unbounded rows can be run one at a time, because together they take two hours and a half.
 
 use super::report::{Bound, Report};
 use super::stats::{self, median};
 use crate::demo::{self, Arm, Chosen, Isolation, Options, Outcome, Plan, Scenario, Split, Stage};
 use crate::workspace::Workspace;
 use anyhow::{Context, Result};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Latencies closer than this are noise on a shared machine, in milliseconds.
 const NOISE_MS: f64 = 8.0;
@@ -20,7 +21,11 @@ const CHOICE_SEED: u64 = 1000;
 /// What the reactive rule may wait before giving back, in seconds.
 const HOLDS_S: [f64; 3] = [0.5, 1.0, 2.0];
 /// Candidates that are looked at again for longer.
-const FINALISTS: usize = 3;
+const FINALISTS: usize = 2;
+/// Periods that finalists and reactive rules are compared over.
+const CHOICE_PERIODS: usize = 2;
+/// Scored periods of a row without a bound.
+const ROW_PERIODS: usize = 3;
 const STEP_CORES: f64 = 0.1;
 
 /// Options of the bench.
@@ -29,24 +34,65 @@ pub(crate) struct DemoArguments {
     /// The binary to measure; the release build by default
     #[arg(long)]
     tidegate: Option<PathBuf>,
-    /// A short form: one round of few crowds, rivals as chosen before
+    /// What to run
+    #[arg(long, value_enum, default_value_t = Part::All)]
+    part: Part,
+    /// A short form of the arms: one round of few crowds, rivals as chosen before
     #[arg(long)]
     quick: bool,
     /// Shift the forecast by half a period: the bench must fail
     #[arg(long)]
     sabotage: bool,
     /// Rounds per arm
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 2)]
     rounds: u64,
     /// Scored periods per round
-    #[arg(long, default_value_t = 6)]
+    #[arg(long, default_value_t = 9)]
     periods: usize,
     /// Untreated periods before each round of the daemon
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 6)]
     prelude: usize,
+    /// Go on with the arms of a run on this host that was interrupted; what is finished is not played again
+    #[arg(long)]
+    resume: bool,
     /// Only these arms, by name; for trying things out
     #[arg(long, value_delimiter = ',')]
     arms: Vec<String>,
+}
+
+/// A part of the bench.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq)]
+enum Part {
+    /// One after the other
+    All,
+    /// What the rivals choose; kept for the other parts and for the demo
+    Search,
+    /// All arms, with the bounds
+    Arms,
+    /// Other jitters and recompiling, without bounds
+    Rows,
+}
+
+impl Part {
+    fn includes(self, other: Self) -> bool {
+        self == Self::All || self == other
+    }
+}
+
+/// One arm in one round, as it is kept for a run that was interrupted.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+struct Played {
+    round: u64,
+    name: String,
+    outcome: Outcome,
+}
+
+impl Played {
+    fn load(path: &Path) -> Result<Vec<Self>> {
+        let text = std::fs::read(path)
+            .with_context(|| format!("cannot read {}: there is nothing to go on with", path.display()))?;
+        serde_json::from_slice(&text).with_context(|| format!("{} is not as expected", path.display()))
+    }
 }
 
 /// Everything that a run keeps at hand.
@@ -58,8 +104,19 @@ struct Bench {
     partial: PathBuf,
 }
 
-/// Runs the bench; `long` adds the rows for other jitters and for recompiling.
-pub(crate) fn run(workspace: &Workspace, arguments: &DemoArguments, long: bool) -> Result<Report> {
+impl DemoArguments {
+    /// What its result is called: the rows without bounds do not replace those with.
+    pub(crate) fn name(&self) -> &'static str {
+        match self.part {
+            Part::Rows => "demo-rows",
+            Part::Search => "demo-search",
+            Part::All | Part::Arms => "demo",
+        }
+    }
+}
+
+/// Runs the bench.
+pub(crate) fn run(workspace: &Workspace, arguments: &DemoArguments) -> Result<Report> {
     let tidegate = arguments
         .tidegate
         .clone()
@@ -71,16 +128,15 @@ pub(crate) fn run(workspace: &Workspace, arguments: &DemoArguments, long: bool) 
     let options = Options {
         program: tidegate,
         sabotage_shift_s,
-        recompile: false,
+        ..Options::default()
     };
     let mut arguments = arguments.clone();
     if arguments.quick {
-        (arguments.rounds, arguments.periods, arguments.prelude) = (1, 3, 6);
+        (arguments.rounds, arguments.periods, arguments.part) = (1, 3, Part::Arms);
     }
     std::fs::create_dir_all(workspace.bench_folder())?;
     let stage = Stage::open(&workspace.target.join("demo"), &batch.path, Isolation::High)?;
     let partial = workspace.bench_folder().join("demo-rounds.json");
-    let quick = arguments.quick;
     let mut bench = Bench {
         stage,
         scenario,
@@ -88,33 +144,37 @@ pub(crate) fn run(workspace: &Workspace, arguments: &DemoArguments, long: bool) 
         arguments,
         partial,
     };
-    let report = bench.report(workspace, quick, long, batch.switchable);
+    let report = bench.report(workspace, batch.switchable);
     bench.stage.close()?;
     report
 }
 
 impl Bench {
-    fn report(&mut self, workspace: &Workspace, quick: bool, long: bool, switchable: bool) -> Result<Report> {
-        let chosen = if quick {
-            Chosen::load(workspace)?
-        } else {
+    fn report(&mut self, workspace: &Workspace, switchable: bool) -> Result<Report> {
+        let part = self.arguments.part;
+        let chosen = if part.includes(Part::Search) {
             self.choose(workspace)?
+        } else {
+            Chosen::load(workspace)?
         };
-        let outcomes = self.rounds(chosen)?;
-        println!("\n{}", demo::table::arms(&outcomes));
-        let mut report = compare(&outcomes);
+        let mut report = Report::default();
+        if part.includes(Part::Arms) {
+            let outcomes = self.rounds(chosen)?;
+            println!("\n{}", demo::table::arms(&outcomes));
+            report = compare(&outcomes);
+            report.notes.push(demo::table::arms(&outcomes));
+        }
         report.notes.push(format!(
             "Rivals as chosen on other rounds: static {}, reactive gives back after {} s.",
             Split(chosen.static_cores),
             chosen.hold_s
         ));
-        report.notes.push(demo::table::arms(&outcomes));
-        if long {
+        if part.includes(Part::Rows) {
             for jitter_s in [0.0, 2.0] {
                 self.with_jitter(chosen, jitter_s, &mut report)?;
             }
             if switchable {
-                self.with_recompiling(&outcomes, &mut report)?;
+                self.with_recompiling(&mut report)?;
             }
         }
         Ok(report)
@@ -153,20 +213,39 @@ impl Bench {
         ];
         let only = &self.arguments.arms;
         arms.retain(|(name, _)| only.is_empty() || only.iter().any(|only| name.contains(only.as_str())));
-        let mut outcomes: Vec<(String, Outcome)> = arms
-            .iter()
-            .map(|(name, _)| ((*name).to_owned(), Outcome::default()))
-            .collect();
+        let mut played = if self.arguments.resume {
+            Played::load(&self.partial)?
+        } else {
+            Vec::new()
+        };
         for round in 0..self.arguments.rounds {
             for turn in 0..arms.len() {
-                let index = (turn + round as usize) % arms.len();
-                let (name, arm) = arms[index];
-                let outcome = self.play(name, arm, self.arguments.periods, 1 + round)?;
-                outcomes[index].1.extend(outcome);
-                std::fs::write(&self.partial, serde_json::to_vec_pretty(&outcomes)?)?;
+                let (name, arm) = arms[(turn + round as usize) % arms.len()];
+                if played
+                    .iter()
+                    .any(|done: &Played| done.round == round && done.name == name)
+                {
+                    continue;
+                }
+                played.push(Played {
+                    round,
+                    name: name.to_owned(),
+                    outcome: self.play(name, arm, self.arguments.periods, 1 + round)?,
+                });
+                std::fs::write(&self.partial, serde_json::to_vec_pretty(&played)?)?;
             }
         }
-        Ok(outcomes)
+        played.sort_by_key(|done| done.round);
+        let outcome = |name: &str| {
+            let mut whole = Outcome::default();
+            let parts = played.iter().filter(|done| done.name == name);
+            parts.for_each(|done| whole.extend(done.outcome.clone()));
+            whole
+        };
+        Ok(arms
+            .iter()
+            .map(|(name, _)| ((*name).to_owned(), outcome(name)))
+            .collect())
     }
 
     /// Chooses the rivals' parameters on rounds of their own and keeps them for the demo.
@@ -177,7 +256,7 @@ impl Bench {
             let outcome = self.play(
                 &format!("reactive, hold {hold_s} s"),
                 Arm::Reactive { hold_s },
-                3,
+                CHOICE_PERIODS,
                 CHOICE_SEED,
             )?;
             tried.push((hold_s, outcome));
@@ -207,7 +286,7 @@ impl Bench {
             let more = self.play(
                 &format!("static {split}"),
                 Arm::Static(*split),
-                3,
+                CHOICE_PERIODS,
                 CHOICE_SEED + 1,
             )?;
             outcome.extend(more);
@@ -232,7 +311,7 @@ impl Bench {
             ("oracle", Arm::Oracle),
         ];
         for (name, arm) in arms {
-            let outcome = self.play(name, arm, self.arguments.periods, seed)?;
+            let outcome = self.play(name, arm, ROW_PERIODS, seed)?;
             let metric = format!("{name}: p99 in the crowd, jitter ±{jitter_s} s");
             report.estimate(&metric, stats::estimate(&outcome.p99_ms()), "ms", None);
         }
@@ -240,18 +319,14 @@ impl Bench {
         Ok(())
     }
 
-    /// One more round of the daemon with recompiling on.
-    fn with_recompiling(&mut self, outcomes: &[(String, Outcome)], report: &mut Report) -> Result<()> {
-        let Some((_, without)) = outcomes.iter().find(|(name, _)| name == "predictive") else {
-            return Ok(());
+    /// The daemon with recompiling on, beside one on the same round with it off.
+    fn with_recompiling(&mut self, report: &mut Report) -> Result<()> {
+        let mut play = |name: &str, recompile: bool| {
+            self.options.recompile = recompile;
+            self.play(name, Arm::Predictive, ROW_PERIODS, 1)
         };
-        self.options.recompile = true;
-        let with = self.play(
-            "predictive, recompiling",
-            Arm::Predictive,
-            self.arguments.periods,
-            1,
-        )?;
+        let without = play("predictive", false)?;
+        let with = play("predictive, recompiling", true)?;
         self.options.recompile = false;
         let work = stats::paired_ratio(&with.work_per_s, &without.work_per_s);
         report.estimate("batch work with recompiling / without", work, "ratio", None);

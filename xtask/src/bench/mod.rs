@@ -51,11 +51,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
             "Slots and variants",
             recompiler::run(&workspace, options)?,
         ),
-        Bench::Demo(options) => (
-            "demo",
-            "Acting ahead",
-            demo::run(&workspace, options, arguments.long)?,
-        ),
+        Bench::Demo(options) => (options.name(), "Acting ahead", demo::run(&workspace, options)?),
         Bench::Forecasting(options) => (
             "forecasting",
             "Forecasts of real traces",

@@ -2,10 +2,11 @@
 
 use super::scenario::{Scenario, TENANTS};
 use super::stage::Stage;
+use super::traced;
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -19,7 +20,7 @@ const STOP: Duration = Duration::from_secs(10);
 const READY_LINE: &str = "tidegate is ready";
 
 /// What a daemon is started with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Options {
     /// The shipped binary.
     pub(crate) program: PathBuf,
@@ -27,6 +28,8 @@ pub(crate) struct Options {
     pub(crate) sabotage_shift_s: Option<f64>,
     /// Whether the batch's code may be recompiled.
     pub(crate) recompile: bool,
+    /// Where to write down what it changes in the file system; it is traced then, and slower.
+    pub(crate) trace: Option<PathBuf>,
 }
 
 /// A running daemon.
@@ -64,12 +67,14 @@ impl Daemon {
         let log_file =
             std::fs::File::create(&log).with_context(|| format!("cannot make {}", log.display()))?;
         let data = folder.join("data");
-        let mut command: Vec<&OsStr> = vec![
+        let tracer = options.trace.as_deref().map(traced::tracer).unwrap_or_default();
+        let mut command: Vec<&OsStr> = tracer.iter().map(OsString::as_os_str).collect();
+        command.extend([
             options.program.as_os_str(),
             "run".as_ref(),
             "--policy".as_ref(),
             policy.as_ref(),
-        ];
+        ]);
         command.extend(["--mode", "enforce", "--port", "0", "--data"].map(OsStr::new));
         command.extend([data.as_os_str(), "--run-dir".as_ref(), run.as_os_str()]);
         let shift = options
@@ -149,6 +154,12 @@ impl Daemon {
     pub(crate) fn environment(&self, stage: &Stage) -> Vec<(&'static str, String)> {
         let socket = run_folder(stage, self.name()).join("runtime.sock");
         vec![("TIDEGATE_RUNTIME_SOCKET", socket.display().to_string())]
+    }
+
+    /// Where it may write: data, run and cache.
+    pub(crate) fn folders(&self, stage: &Stage) -> Vec<PathBuf> {
+        let cache = PathBuf::from("/var/cache/tidegate");
+        vec![self.folder.join("data"), run_folder(stage, self.name()), cache]
     }
 
     fn name(&self) -> &str {

@@ -19,6 +19,7 @@ pub(crate) mod prove;
 mod scenario;
 mod stage;
 pub(crate) mod table;
+mod traced;
 mod trial;
 
 pub(crate) use control::Arm;
@@ -94,8 +95,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     let batch = compile(&workspace, &tidegate)?;
     let options = Options {
         program: tidegate,
-        sabotage_shift_s: None,
         recompile: batch.switchable,
+        ..Options::default()
     };
     let chosen = Chosen::load(&workspace)?;
     let scenario = Scenario::short();

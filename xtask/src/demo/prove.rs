@@ -8,8 +8,11 @@ use super::daemon::{Daemon, Options};
 use super::groups::Isolation;
 use super::inert;
 use super::play::Script;
+use super::program::compile;
 use super::scenario::{Scenario, Split};
 use super::stage::{Block, SHARERS, Stage};
+use super::traced::Trace;
+use crate::workspace::Workspace;
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use std::path::PathBuf;
@@ -29,25 +32,58 @@ const SEED: u64 = 40;
 /// Options of `cargo xtask prove`.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The binary to check
+    /// The binary to check; the release build by default
     #[arg(long)]
-    tidegate: PathBuf,
-    /// The compiled batch program
+    tidegate: Option<PathBuf>,
+    /// The batch program; compiled by default
     #[arg(long)]
-    batch: PathBuf,
-    /// Where files go
+    batch: Option<PathBuf>,
+    /// Where files go; in the build's folder by default
     #[arg(long)]
-    folder: PathBuf,
+    folder: Option<PathBuf>,
     /// Only checks whose name contains this
     #[arg(long)]
     only: Option<String>,
+    /// Seconds of the record that is replayed
+    #[arg(long, default_value_t = 120)]
+    record_s: u64,
+}
+
+impl Arguments {
+    /// Binary, batch program and folder. A virtual host is given all three and has no workspace to look into.
+    fn places(&self) -> Result<(PathBuf, PathBuf, PathBuf)> {
+        if let (Some(program), Some(batch), Some(folder)) = (&self.tidegate, &self.batch, &self.folder) {
+            return Ok((program.clone(), batch.clone(), folder.clone()));
+        }
+        let workspace = Workspace::load()?;
+        let within = |path: &str| workspace.target.join(path);
+        let program = self
+            .tidegate
+            .clone()
+            .unwrap_or_else(|| within("release/tidegate"));
+        let batch = match &self.batch {
+            Some(batch) => batch.clone(),
+            None => compile(&workspace, &program)?.path,
+        };
+        let folder = self.folder.clone().unwrap_or_else(|| within("prove"));
+        Ok((program, batch, folder))
+    }
+}
+
+/// What the checks are made with.
+struct Means {
+    scenario: Scenario,
+    options: Options,
+    record: Duration,
 }
 
 /// A check: says what it saw, or why it does not hold.
-type Check = fn(&mut Stage, &Scenario, &Options) -> Result<String>;
+type Check = fn(&mut Stage, &Means) -> Result<String>;
 
-const CHECKS: [(&str, Check); 6] = [
+const CHECKS: [(&str, Check); 8] = [
     ("observing is inert", observing),
+    ("observing writes to its own folders only", writing),
+    ("a record of acting replays to the same plans", recording),
     ("SIGKILL of the daemon", killed),
     ("SIGSTOP of the daemon", stopped),
     ("a group re-created under its path", recreated),
@@ -57,42 +93,52 @@ const CHECKS: [(&str, Check); 6] = [
 
 /// Runs all checks; true where all hold.
 pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
-    let options = Options {
-        program: arguments.tidegate.clone(),
-        sabotage_shift_s: None,
-        recompile: false,
+    if !rustix::process::geteuid().is_root() {
+        println!("SKIP prove: making groups needs root");
+        return Ok(true);
+    }
+    let (program, batch, folder) = arguments.places()?;
+    let means = Means {
+        scenario: Scenario::short(),
+        options: Options {
+            program,
+            ..Options::default()
+        },
+        record: Duration::from_secs(arguments.record_s),
     };
-    let scenario = Scenario::short();
-    let mut failures = 0;
-    for (name, check) in CHECKS {
-        if arguments
+    let wanted = |name: &str| {
+        arguments
             .only
             .as_ref()
-            .is_some_and(|only| !name.contains(only.as_str()))
-        {
-            continue;
-        }
-        let mut stage = Stage::open(&arguments.folder, &arguments.batch, Isolation::None)?;
-        let outcome = check(&mut stage, &scenario, &options);
+            .is_none_or(|only| name.contains(only.as_str()))
+    };
+    let (mut passed, mut failed) = (0, 0);
+    for (name, check) in CHECKS.into_iter().filter(|(name, _)| wanted(name)) {
+        let mut stage = Stage::open(&folder, &batch, Isolation::None)?;
+        let outcome = check(&mut stage, &means);
         let closed = stage.close();
         match outcome.and_then(|text| closed.map(|()| text)) {
-            Ok(text) => println!("ok      {name}: {text}"),
+            Ok(text) => {
+                passed += 1;
+                println!("test {name} ... ok\n    {text}");
+            }
             Err(error) => {
-                failures += 1;
-                println!("FAILED  {name}: {error:#}");
+                failed += 1;
+                println!("test {name} ... FAILED\n    {error:#}");
             }
         }
     }
-    Ok(failures == 0)
+    println!("test result: {passed} passed; {failed} failed");
+    Ok(failed == 0)
 }
 
 /// Every writable file of every tree holds before, during and after a run what it held.
-fn observing(stage: &mut Stage, scenario: &Scenario, options: &Options) -> Result<String> {
-    let block = begin(stage, scenario)?;
+fn observing(stage: &mut Stage, means: &Means) -> Result<String> {
+    let block = begin(stage, &means.scenario)?;
     block.wait_until(0.0);
     let calm = inert::Files::read()?;
     let before = inert::Files::read()?;
-    let daemon = Daemon::start(stage, scenario, options, "prove-observe")?;
+    let daemon = Daemon::start(stage, &means.scenario, &means.options, "prove-observe")?;
     std::thread::sleep(OBSERVES);
     let during = inert::Files::read()?;
     daemon.stop()?;
@@ -106,23 +152,87 @@ fn observing(stage: &mut Stage, scenario: &Scenario, options: &Options) -> Resul
     Ok(format!("{} writable files are as before", before.len()))
 }
 
-fn killed(stage: &mut Stage, scenario: &Scenario, options: &Options) -> Result<String> {
-    let (block, daemon) = acting(stage, scenario, options, "prove-kill")?;
+/// All that the daemon opens for writing, makes, moves or removes lies in its data, run and cache folders.
+fn writing(stage: &mut Stage, means: &Means) -> Result<String> {
+    if Command::new("strace").arg("--version").output().is_err() {
+        println!("SKIP prove_writes: strace is not installed");
+        return Ok("not looked at".to_owned());
+    }
+    let log = stage.folder.join("prove-writes.strace");
+    let traced = Options {
+        trace: Some(log.clone()),
+        ..means.options.clone()
+    };
+    let block = begin(stage, &means.scenario)?;
+    let daemon = Daemon::start(stage, &means.scenario, &traced, "prove-writes")?;
+    std::thread::sleep(OBSERVES);
+    let allowed = daemon.folders(stage);
+    daemon.stop()?;
+    block.abandon()?;
+    let text = std::fs::read(&log).with_context(|| format!("cannot read {}", log.display()))?;
+    let trace = Trace::read(&String::from_utf8_lossy(&text), &allowed);
+    ensure!(trace.changes > 0, "nothing was traced");
+    ensure!(
+        trace.elsewhere.is_empty(),
+        "elsewhere: {}",
+        trace.elsewhere.join("; ")
+    );
+    Ok(format!("{} calls, all of them in its folders", trace.changes))
+}
+
+/// What a daemon recorded while it acted, fed to the engine again, gives the plans of the daemon.
+fn recording(stage: &mut Stage, means: &Means) -> Result<String> {
+    let periods = (means.record.as_secs_f64() / means.scenario.period_s).ceil() as usize;
+    stage.set(means.scenario.rest)?;
+    let script = Script::write(&means.scenario, 0, &[periods + 1], SEED);
+    let block = stage.begin(&means.scenario, &script.loads, &[])?;
+    let daemon = Daemon::start(stage, &means.scenario, &means.options, "prove-record")?;
+    daemon.enforce(stage, &means.scenario)?;
+    std::thread::sleep(means.record);
+    let mut replay = daemon.verb(stage, &["replay", "--since", "2h"]);
+    daemon.stop()?;
+    block.abandon()?;
+    let output = replay.output().context("cannot run `tidegate replay`")?;
+    let said: serde_json::Value =
+        serde_json::from_slice(&output.stdout).with_context(|| format!("{replay:?} gave no JSON"))?;
+    let count = |field: &str| said[field].as_u64().unwrap_or(0);
+    let (compared, equal, full) = (
+        count("plans_compared"),
+        count("plans_equal"),
+        count("plans_with_content"),
+    );
+    // One plan a second is recorded; a few may be lost at the start and the end.
+    ensure!(
+        compared + 20 >= means.record.as_secs(),
+        "only {compared} plans were recorded"
+    );
+    ensure!(full > 0, "all of {compared} plans are empty");
+    ensure!(
+        equal == compared,
+        "{equal} of {compared} plans are the same: {said}"
+    );
+    Ok(format!(
+        "{equal} of {compared} plans are the same, {full} of them with something to do"
+    ))
+}
+
+fn killed(stage: &mut Stage, means: &Means) -> Result<String> {
+    let (block, daemon) = acting(stage, means, "prove-kill")?;
     daemon.signal(Signal::KILL)?;
-    let took = back_within(stage, scenario.rest, BACK)?;
+    let took = back_within(stage, means.scenario.rest, BACK)?;
     daemon.reap()?;
     block.abandon()?;
     Ok(format!("all found values back after {:.2} s", took.as_secs_f64()))
 }
 
-fn stopped(stage: &mut Stage, scenario: &Scenario, options: &Options) -> Result<String> {
-    let (block, daemon) = acting(stage, scenario, options, "prove-stop")?;
+fn stopped(stage: &mut Stage, means: &Means) -> Result<String> {
+    let (block, daemon) = acting(stage, means, "prove-stop")?;
     daemon.signal(Signal::STOP)?;
-    let took = back_within(stage, scenario.rest, BACK)?;
+    let took = back_within(stage, means.scenario.rest, BACK)?;
     // Who wakes up again must not go on as if nothing had happened; it may be gone, too.
     daemon.signal(Signal::CONT).ok();
     std::thread::sleep(Duration::from_secs(2));
-    let stays = limits(stage)? == rest(scenario.rest);
+    let stays = limits(stage)? == rest(means.scenario.rest);
     daemon.signal(Signal::KILL).ok();
     daemon.reap()?;
     block.abandon()?;
@@ -133,10 +243,10 @@ fn stopped(stage: &mut Stage, scenario: &Scenario, options: &Options) -> Result<
     ))
 }
 
-fn recreated(stage: &mut Stage, scenario: &Scenario, options: &Options) -> Result<String> {
+fn recreated(stage: &mut Stage, means: &Means) -> Result<String> {
     const THEIRS_CORES: f64 = 0.37;
-    let (mut block, daemon) = acting(stage, scenario, options, "prove-recreate")?;
-    let tenant = raised(stage, scenario)?.context("the lease ended too early")?;
+    let (mut block, daemon) = acting(stage, means, "prove-recreate")?;
+    let tenant = raised(stage, &means.scenario)?.context("the lease ended too early")?;
     block.end_tenant(tenant)?;
     stage.groups.remove(SHARERS[tenant])?;
     stage.groups.make(SHARERS[tenant])?;
@@ -149,10 +259,10 @@ fn recreated(stage: &mut Stage, scenario: &Scenario, options: &Options) -> Resul
     Ok(format!("its limit of {THEIRS_CORES} cores is untouched"))
 }
 
-fn foreign(stage: &mut Stage, scenario: &Scenario, options: &Options) -> Result<String> {
+fn foreign(stage: &mut Stage, means: &Means) -> Result<String> {
     const THEIRS_CORES: f64 = 0.41;
-    let (block, daemon) = acting(stage, scenario, options, "prove-foreign")?;
-    let tenant = raised(stage, scenario)?.context("the lease ended too early")?;
+    let (block, daemon) = acting(stage, means, "prove-foreign")?;
+    let tenant = raised(stage, &means.scenario)?.context("the lease ended too early")?;
     stage.groups.set_limit(SHARERS[tenant], Some(THEIRS_CORES))?;
     let stays = stays_at(stage, tenant, THEIRS_CORES)?;
     daemon.stop()?;
@@ -164,8 +274,8 @@ fn foreign(stage: &mut Stage, scenario: &Scenario, options: &Options) -> Result<
     ))
 }
 
-fn both_killed(stage: &mut Stage, scenario: &Scenario, options: &Options) -> Result<String> {
-    let (block, daemon) = acting(stage, scenario, options, "prove-both")?;
+fn both_killed(stage: &mut Stage, means: &Means) -> Result<String> {
+    let (block, daemon) = acting(stage, means, "prove-both")?;
     let guardian = guardian_of(daemon.pid())?;
     kill_process(guardian, Signal::KILL).context("cannot kill the guardian")?;
     daemon.signal(Signal::KILL)?;
@@ -178,7 +288,7 @@ fn both_killed(stage: &mut Stage, scenario: &Scenario, options: &Options) -> Res
         "`tidegate restore` failed: {}",
         String::from_utf8_lossy(&output.stderr).trim()
     );
-    let took = back_within(stage, scenario.rest, BACK)?;
+    let took = back_within(stage, means.scenario.rest, BACK)?;
     Ok(format!(
         "all found values back {:.2} s after `tidegate restore`",
         took.as_secs_f64()
@@ -193,13 +303,13 @@ fn begin(stage: &mut Stage, scenario: &Scenario) -> Result<Block> {
 }
 
 /// A block in which the daemon holds a lease right now.
-fn acting(stage: &mut Stage, scenario: &Scenario, options: &Options, name: &str) -> Result<(Block, Daemon)> {
-    let block = begin(stage, scenario)?;
-    let daemon = Daemon::start(stage, scenario, options, name)?;
-    daemon.enforce(stage, scenario)?;
+fn acting(stage: &mut Stage, means: &Means, name: &str) -> Result<(Block, Daemon)> {
+    let block = begin(stage, &means.scenario)?;
+    let daemon = Daemon::start(stage, &means.scenario, &means.options, name)?;
+    daemon.enforce(stage, &means.scenario)?;
     let deadline = Instant::now() + ACTS;
     while Instant::now() < deadline {
-        if raised(stage, scenario)?.is_some() {
+        if raised(stage, &means.scenario)?.is_some() {
             return Ok((block, daemon));
         }
         std::thread::sleep(Duration::from_millis(20));

@@ -17,6 +17,8 @@ use suite::Suite;
 
 /// Name of the suite of examples in the documentation.
 const DOCUMENTATION: &str = "documentation";
+/// Name of the suite of checks on real groups.
+const PROOF: &str = "prove";
 
 /// Options of `cargo xtask test`.
 #[derive(clap::Args)]
@@ -49,6 +51,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
             .filter(|test| wanted(&test.name))
             .map(binaries::TestBinary::run),
     );
+    if wanted(PROOF) {
+        suites.push(proof(&workspace));
+    }
     if wanted(DOCUMENTATION) {
         suites.push(documentation(&workspace));
     }
@@ -79,6 +84,16 @@ fn jobs(workspace: &Workspace) -> Vec<suite::Job> {
         },
         cargo_job("clippy", &clippy),
     ]
+}
+
+/// The built daemon on real groups, with real load: inert, recorded, killed, stopped.
+fn proof(workspace: &Workspace) -> Suite {
+    let mut command = Command::new(std::env::current_exe().unwrap_or_else(|_| "xtask".into()));
+    command
+        .args(["prove", "--tidegate"])
+        .arg(workspace.target.join("debug/tidegate"))
+        .current_dir(&workspace.root);
+    suite::run_counted(PROOF, command)
 }
 
 /// Examples in the documentation, of the packages that every host builds.

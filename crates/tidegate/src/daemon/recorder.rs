@@ -14,7 +14,11 @@ const QUEUE: usize = 600;
 const REMEMBER_EVERY: u32 = 10;
 
 enum Record {
-    Tick(Box<(Input, Output)>),
+    Tick {
+        content: Box<(Input, Output)>,
+        /// Ticks before this one that found no place.
+        lost: u64,
+    },
     Checkpoint(Moment, Vec<u8>),
     View(Box<View>),
 }
@@ -24,6 +28,7 @@ pub(crate) struct Recorder {
     outbox: Option<SyncSender<Record>>,
     thread: Option<JoinHandle<()>>,
     lost: u64,
+    lost_ticks: u64,
     since_remembered: u32,
 }
 
@@ -38,12 +43,17 @@ impl Recorder {
             outbox: Some(outbox),
             thread: Some(thread),
             lost: 0,
+            lost_ticks: 0,
             since_remembered: 0,
         })
     }
 
     pub(crate) fn record(&mut self, input: Input, output: Output) {
-        self.send(Record::Tick(Box::new((input, output))));
+        let sent = self.send(Record::Tick {
+            content: Box::new((input, output)),
+            lost: self.lost_ticks,
+        });
+        self.lost_ticks = if sent { 0 } else { self.lost_ticks + 1 };
     }
 
     pub(crate) fn checkpoint(&mut self, at: Moment, state: Vec<u8>) {
@@ -59,9 +69,11 @@ impl Recorder {
         }
     }
 
-    fn send(&mut self, record: Record) {
-        let Some(outbox) = &self.outbox else { return };
-        match outbox.try_send(record) {
+    /// Whether the record found a place.
+    fn send(&mut self, record: Record) -> bool {
+        let Some(outbox) = &self.outbox else { return false };
+        let sent = outbox.try_send(record);
+        match &sent {
             Ok(()) if self.lost > 0 => {
                 tracing::warn!("recording goes on; {} records were lost", self.lost);
                 self.lost = 0;
@@ -74,6 +86,7 @@ impl Recorder {
             }
             _ => {}
         }
+        sent.is_ok()
     }
 
     /// Writes what waits and closes the store.
@@ -88,7 +101,10 @@ impl Recorder {
 fn record(mut store: Store, data: &std::path::Path, inbox: &Receiver<Record>) {
     for record in inbox {
         let done = match record {
-            Record::Tick(tick) => keep(&mut store, &tick.0, &tick.1),
+            Record::Tick { content, lost } => {
+                store.skip_ticks(lost);
+                keep(&mut store, &content.0, &content.1)
+            }
             Record::Checkpoint(at, state) => store.append_checkpoint(at, &state).map(|_| ()),
             Record::View(view) => {
                 remember::keep_view(data, &view);

@@ -43,7 +43,7 @@ pub(super) fn run(arguments: &RunArguments) -> Outcome {
     let interval = Duration::from_secs_f64(arguments.interval.clamp(0.1, 60.0));
     raise_descriptor_limit();
     let collector = watch::collector(&policy, interval)?;
-    let report = doctor::of(&collector);
+    let report = doctor::of(&collector, &folders);
     let (outbox, inbox) = sync_channel(QUEUE);
     catch_signals(outbox.clone())?;
     let mut actor = Actor::new(&folders, outbox.clone());

@@ -284,7 +284,7 @@ pub(crate) fn report(arguments: &SinceArguments) -> Outcome {
 
 /// `tidegate doctor`.
 pub(crate) fn doctor(arguments: &ReadArguments) -> Outcome {
-    let report = crate::doctor::report()?;
+    let report = crate::doctor::report(&Folders::of(&arguments.places))?;
     if arguments.format.json {
         return print_json(&report);
     }

@@ -4,6 +4,7 @@ use crate::support::{Bench, Tools, skip, stop, value, wait_until};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tidegate_format::scenario::Scenario;
+use tidegate_variants::client::{Answer, Command, execute};
 use tidegate_variants::compile::Worker;
 use tidegate_variants::switchboard::Switchboard;
 
@@ -18,6 +19,31 @@ fn kernel_bench(test: &str) -> Option<(Bench, Worker)> {
     let selected = ["triad", "total", "mix"];
     let program = tools.build(&[source("kernel.c")], &["-O2"], &selected, folder.path());
     Some((Bench { folder, program }, Worker::new(&tools.worker).unwrap()))
+}
+
+#[test]
+fn every_function_is_compiled_loaded_and_stormed_without_a_wrong_result() {
+    let Some((bench, worker)) = kernel_bench("real_storm") else {
+        return;
+    };
+    let server = bench.serve_with(Some(worker));
+    let child = bench.run(&["600"]);
+    let (process, board) = (child.id(), server.board());
+    wait_until("the runtime connects", || board.is_connected(process));
+    let functions = board.functions(process).unwrap();
+    assert_eq!(functions.len(), 3, "{functions:?}");
+    let command = Command::Storm {
+        process,
+        duration_s: 2.0,
+    };
+    let answer = execute(board, own_user(), &command).unwrap();
+    let Answer::Storm { report, refused } = answer else {
+        panic!("{answer:?}")
+    };
+    eprintln!("storm: {report:?}, refused: {refused:?}");
+    assert_eq!((report.functions, report.failures, refused), (3, 0, Vec::new()));
+    assert!(report.switches >= 1_000, "{report:?}");
+    assert_eq!(value(&stop(child), "bad"), 0);
 }
 
 #[test]

@@ -75,23 +75,29 @@ impl Bench {
 
     /// Starts the program with its runtime pointed to this bench's socket.
     pub(crate) fn run(&self, arguments: &[&str]) -> Child {
-        Command::new(&self.program)
-            .args(arguments)
-            .env("TIDEGATE_RUNTIME_SOCKET", self.socket())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap()
+        self.command(arguments).stdout(Stdio::piped()).spawn().unwrap()
     }
 
     /// As [`run`](Self::run), for programs that tell their progress on the standard error too.
     pub(crate) fn run_quietly(&self, arguments: &[&str]) -> Child {
-        Command::new(&self.program)
-            .args(arguments)
-            .env("TIDEGATE_RUNTIME_SOCKET", self.socket())
+        let mut command = self.command(arguments);
+        command
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap()
+    }
+
+    /// The program as one of idle priority, as the worker is: beside busy programs of a higher one the worker would
+    /// hardly run at all, and the tests wait for it. It ends with the thread of its test, whatever that does.
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--pdeathsig", "KILL", "nice", "-n", "19"])
+            .arg(&self.program)
+            .args(arguments)
+            .env("TIDEGATE_RUNTIME_SOCKET", self.socket());
+        command
     }
 }
 
