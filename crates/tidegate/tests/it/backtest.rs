@@ -61,8 +61,7 @@ fn forecasts_are_written_and_judged() {
     let judged = backtest(&[&base[..], &["--forecasts", output, "--report", "--json"]].concat());
     let json: serde_json::Value = serde_json::from_slice(&judged.stdout).unwrap();
     assert_eq!(json["metrics"]["origins"], 54.0);
-    let skill = json["metrics"]["events"][2][1]["skill"].as_f64().unwrap();
-    assert!(skill.is_finite() || json["metrics"]["events"][2][1]["skill"].is_null());
+    assert!(json["metrics"]["events"][0][0]["skill"].as_f64().unwrap() > 0.0);
 }
 
 #[test]
