@@ -26,7 +26,7 @@ const FINALISTS: usize = 2;
 const CHOICE_PERIODS: usize = 2;
 /// Scored periods of a row without a bound.
 const ROW_PERIODS: usize = 3;
-const STEP_CORES: f64 = 0.1;
+const STEPS_PER_CORE: f64 = 10.0;
 
 /// Options of the bench.
 #[derive(clap::Args, Clone, Debug)]
@@ -344,12 +344,12 @@ impl Bench {
 /// wants (its queue grows as long as the crowd stays), and those that give one tenant over a step more than the other
 /// (the tenants are alike, so the poorer one decides the latency, and the surplus is the batch's loss).
 fn candidates(scenario: &Scenario) -> Vec<Split> {
-    let steps = |cores: f64| (cores / STEP_CORES).round() as u32;
+    let steps = |cores: f64| (cores * STEPS_PER_CORE).round() as u32;
     let (sum, least) = (
         steps(scenario.rest.sum()),
-        (scenario.demand_cores.1 / STEP_CORES).ceil() as u32,
+        (scenario.demand_cores.1 * STEPS_PER_CORE).ceil() as u32,
     );
-    let cores = |steps: u32| f64::from(steps) * STEP_CORES;
+    let cores = |steps: u32| f64::from(steps) / STEPS_PER_CORE;
     let mut splits = Vec::new();
     for north in least..sum {
         for south in [north, north + 1] {
@@ -495,7 +495,7 @@ mod tests {
         assert!(splits.len() >= 4, "{splits:?}");
         for split in &splits {
             assert!((split.sum() - scenario.rest.sum()).abs() < 1e-9, "{split}");
-            assert!(split.0[2] >= STEP_CORES - 1e-9, "{split}");
+            assert!(split.0[2] >= 1.0 / STEPS_PER_CORE - 1e-9, "{split}");
         }
     }
 
