@@ -292,7 +292,7 @@ pub(crate) struct BacktestArguments {
     #[arg(long, value_name = "CSV")]
     pub(crate) output: Option<PathBuf>,
     /// Which model.
-    #[arg(long, default_value = "boosted", value_parser = model_named, value_name = "NAME", help = model_help())]
+    #[arg(long, default_value = "auto", value_parser = model_named, value_name = "NAME", help = model_help())]
     pub(crate) model: Kind,
     /// Trained forests to use instead of the shipped ones.
     #[arg(long, value_name = "FILE")]

@@ -4,6 +4,7 @@
 
 use super::table::{Forecasts, Origin};
 use super::traces::TableError;
+use crate::models::host::Host;
 use crate::models::trained::Trained;
 use crate::models::training::Trace;
 use crate::models::{Kind, THRESHOLDS};
@@ -68,8 +69,8 @@ impl Plan {
     }
 }
 
-/// Runs `kind` over all series that have origins; `progress` is told the number of values that were taken in, and of
-/// those there are. Origins whose value is missing have no forecast.
+/// Runs `kind` over all series that have origins, in one order of time as a host would see them; `progress` is told the
+/// number of values that were taken in, and of those there are. Origins whose value is missing have no forecast.
 pub fn run(
     kind: Kind,
     trained: &Arc<Trained>,
@@ -78,23 +79,32 @@ pub fn run(
     mut progress: impl FnMut(usize, usize),
 ) -> Forecasts {
     let wanted = |trace: &&Trace| plan.asked.contains_key(&trace.id);
-    let total = traces.iter().filter(wanted).map(|trace| trace.values.len()).sum();
+    let mut traces: Vec<&Trace> = traces.iter().filter(wanted).collect();
+    traces.sort_by(|left, right| left.id.cmp(&right.id));
+    let mut host = Host::new(kind, Arc::clone(trained));
+    let mut steps = Vec::new();
+    for trace in &traces {
+        let place = host.add(trace.step_s, plan.thresholds[&trace.id]);
+        steps.extend(
+            trace
+                .times_s
+                .iter()
+                .enumerate()
+                .map(|(step, time_s)| (*time_s, place, step)),
+        );
+    }
+    steps.sort_unstable();
     let mut forecasts = Forecasts::new();
-    let mut done = 0;
-    for trace in traces.iter().filter(wanted) {
-        let mut model = kind.follow(trained, trace.step_s, plan.thresholds[&trace.id]);
-        let origins = plan.origins(&trace.id);
-        for (time_s, value) in trace.times_s.iter().zip(&trace.values) {
-            // Times rise within a trace; a model has nothing to object to.
-            if model.observe(*time_s, *value).is_ok()
-                && origins.binary_search(time_s).is_ok()
-                && let Some(forecast) = model.forecast()
-            {
-                forecasts.insert((trace.id.clone(), *time_s), forecast);
-            }
-            done += 1;
-            progress(done, total);
+    for (done, (time_s, place, step)) in steps.iter().enumerate() {
+        let trace = traces[*place];
+        // Times rise within a trace; a model has nothing to object to.
+        if host.observe(*place, *time_s, trace.values[*step]).is_ok()
+            && plan.origins(&trace.id).binary_search(time_s).is_ok()
+            && let Some(forecast) = host.forecast(*place)
+        {
+            forecasts.insert((trace.id.clone(), *time_s), forecast);
         }
+        progress(done + 1, steps.len());
     }
     forecasts
 }

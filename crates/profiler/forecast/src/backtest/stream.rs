@@ -10,8 +10,9 @@
 
 use super::table::{value_of, write_forecast};
 use super::traces::STEP_S;
+use crate::models::host::Host;
 use crate::models::trained::Trained;
-use crate::models::{Kind, SeriesModel, THRESHOLDS};
+use crate::models::{Kind, THRESHOLDS};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -38,9 +39,7 @@ impl std::error::Error for StreamError {}
 /// The state of a stream.
 #[derive(Debug)]
 pub struct Stream {
-    kind: Kind,
-    trained: Arc<Trained>,
-    series: Vec<Box<dyn SeriesModel>>,
+    host: Host,
     places: BTreeMap<String, usize>,
     asked: Vec<(usize, i64, String)>,
     line: u64,
@@ -50,9 +49,7 @@ impl Stream {
     /// A stream that is answered by models of `kind`, with `trained` where they use it.
     pub fn new(kind: Kind, trained: Arc<Trained>) -> Self {
         Self {
-            kind,
-            trained,
-            series: Vec::new(),
+            host: Host::new(kind, trained),
             places: BTreeMap::new(),
             asked: Vec::new(),
             line: 0,
@@ -81,7 +78,7 @@ impl Stream {
             ("O", [id, time, value]) => self.observe(id, time, value)?,
             ("M", [id, time, value]) => {
                 let place = self.place(id)?;
-                self.series[place].observe_fine(time_of(time)?, value_of(value)?);
+                self.host.observe_fine(place, time_of(time)?, value_of(value)?);
             }
             ("F", [time]) => {
                 time_of(time)?;
@@ -123,8 +120,7 @@ impl Stream {
         if self.places.len() >= SERIES_MAX {
             return Err(format!("more than {SERIES_MAX} series"));
         }
-        self.places.insert(id.to_owned(), self.series.len());
-        self.series.push(self.kind.follow(&self.trained, step_s, levels));
+        self.places.insert(id.to_owned(), self.host.add(step_s, levels));
         Ok(())
     }
 
@@ -136,7 +132,7 @@ impl Stream {
     fn observe(&mut self, id: &str, time: &str, value: &str) -> Result<(), String> {
         let place = self.place(id)?;
         let (time_s, value) = (time_of(time)?, value_of(value)?);
-        self.series[place].observe(time_s, value).map_err(|late| {
+        self.host.observe(place, time_s, value).map_err(|late| {
             let after_s = late.after_s;
             format!("series {id} was already observed at {after_s}, and {time_s} is not later")
         })
@@ -145,7 +141,7 @@ impl Stream {
     fn ask(&mut self, id: &str, time: &str) -> Result<(), String> {
         let place = self.place(id)?;
         let time_s = time_of(time)?;
-        if self.series[place].last_s() != Some(time_s) {
+        if self.host.last_s(place) != Some(time_s) {
             return Err(format!(
                 "the origin {time_s} is not the last observation of series {id}"
             ));
@@ -156,7 +152,7 @@ impl Stream {
 
     fn answer(&mut self, out: &mut String) {
         for (place, time_s, id) in std::mem::take(&mut self.asked) {
-            if let Some(forecast) = self.series[place].forecast() {
+            if let Some(forecast) = self.host.forecast(place) {
                 write_forecast(out, "R,", &id, &time_s.to_string(), &forecast);
             }
         }

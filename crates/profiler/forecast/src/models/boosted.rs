@@ -3,11 +3,13 @@
 //! Events are answered by the forests that take the threshold as an input. Quantiles are shared out between the
 //! boosted body and the residual blocks by how well each did on this series. Without trees the blocks speak alone.
 
+use super::learner::Learner;
 use super::mix::Mix;
-use super::past::NotLater;
-use super::series::{Moment, Series};
+use super::past::{HORIZON, NotLater, Past};
+use super::series::{EVENT_ROW, Moment, Series};
 use super::trained::Trained;
-use super::{Forecast, Quantiles, SeriesModel, THRESHOLDS, WINDOW_COUNT};
+use super::{Forecast, Quantiles, SeriesModel, THRESHOLDS, WINDOW_COUNT, WINDOW_TARGETS, targets_of};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Observations between two rounds of the competition between body and blocks.
@@ -20,6 +22,16 @@ pub struct Boosted {
     series: Series,
     thresholds: [f64; THRESHOLDS],
     mix: Mix,
+    lessons: VecDeque<Lesson>,
+}
+
+/// A row until its outcome is known.
+#[derive(Clone, Debug)]
+struct Lesson {
+    /// The observation that it was made at.
+    seen: u64,
+    threshold: f64,
+    row: Box<[f32; EVENT_ROW]>,
 }
 
 impl Boosted {
@@ -30,7 +42,24 @@ impl Boosted {
             series: Series::new(step_s),
             thresholds,
             mix: Mix::default(),
+            lessons: VecDeque::new(),
         }
+    }
+
+    /// The values of the last days.
+    pub(crate) fn past(&self) -> &Past {
+        self.series.past()
+    }
+
+    /// One of the series' own thresholds, or one that lies high among its values.
+    fn drawn_threshold(&self, learner: &mut Learner) -> f64 {
+        let kind = (learner.draw() * 3.0) as usize;
+        if let Some(threshold) = self.thresholds.get(kind) {
+            return *threshold;
+        }
+        let past = self.series.past();
+        let mut value = || past.back((learner.draw() * past.len() as f64) as usize);
+        value().max(value())
     }
 
     fn chances(&self, moment: &Moment) -> [[f64; THRESHOLDS]; WINDOW_COUNT] {
@@ -53,6 +82,9 @@ impl Boosted {
 impl SeriesModel for Boosted {
     fn observe(&mut self, time_s: i64, value: f64) -> Result<(), NotLater> {
         let steps = self.series.observe(time_s, value)?;
+        if steps > 1 || self.series.past().back(0).is_nan() {
+            self.lessons.clear();
+        }
         self.mix.observe(self.series.past(), steps);
         if self.series.past().seen().is_multiple_of(MIX_EVERY)
             && let Some(moment) = self.series.moment()
@@ -79,6 +111,38 @@ impl SeriesModel for Boosted {
             quantiles: self.mix.join(&body(&self.trained, &moment, &blocks), &blocks),
             chances: self.chances(&moment),
         })
+    }
+
+    fn teach(&mut self, learner: &mut Learner) {
+        let past = self.series.past();
+        let seen = past.seen();
+        let due = |lesson: &Lesson| lesson.seen + HORIZON as u64 == seen;
+        if self.lessons.front().is_some_and(due)
+            && let Some(lesson) = self.lessons.pop_front()
+        {
+            let targets = targets_of(&past.path());
+            learner.keep(
+                &lesson.row,
+                WINDOW_TARGETS.map(|target| targets[target] > lesson.threshold),
+            );
+        }
+        if learner.wants()
+            && past.len() > 2 * HORIZON
+            && let Some(moment) = self.series.moment()
+        {
+            let threshold = self.drawn_threshold(learner);
+            if threshold.is_finite() {
+                self.lessons.push_back(Lesson {
+                    seen,
+                    threshold,
+                    row: Box::new(self.series.event_row(&moment, threshold).0),
+                });
+            }
+        }
+    }
+
+    fn adopt(&mut self, trained: &Arc<Trained>) {
+        self.trained = Arc::clone(trained);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Exponential smoothing: a level and a damped trend (Holt 1957; Gardner and `McKenzie` 1985), additive errors.
 //!
-//! What is smoothed how fast is chosen four times a day, by the squared one-step errors over the kept days with the
+//! What is smoothed how fast is chosen once a day, by the squared one-step errors over the kept days with the
 //! penalty of the corrected Akaike criterion, between no trend and a damped one (Hyndman et al., IJF 2002). Seasons are
 //! left to `mstl`: at 288 steps a day a seasonal state is neither stable nor cheap.
 
@@ -9,11 +9,11 @@ use super::paths::Paths;
 use super::{Forecast, SeriesModel, THRESHOLDS};
 
 /// Observations between two choices.
-const REFIT: u64 = 72;
+const REFIT: u64 = 288;
 /// Values that are needed for a choice; before, the level is the last value.
 const VALUES_MIN: usize = 24;
 /// The search ends when its steps are this small.
-const SIZE_MIN: f64 = 0.003;
+const SIZE_MIN: f64 = 0.01;
 
 /// How fast level and trend follow, and how the trend fades.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,5 +1,6 @@
 //! The models by name.
 
+use super::auto::Auto;
 use super::boosted::Boosted;
 use super::ets::Ets;
 use super::linear::Linear;
@@ -11,6 +12,8 @@ use std::sync::Arc;
 /// A model that can be asked for by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// All of them, each trusted as far as it has been right; forests are taught by the host.
+    Auto,
     /// Boosted events and body with residual blocks; needs trained forests to differ from the ridge.
     Boosted,
     /// Ridge autoregression with residual blocks.
@@ -27,7 +30,8 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
+        Self::Auto,
         Self::Boosted,
         Self::Ridge,
         Self::Ets,
@@ -39,6 +43,7 @@ impl Kind {
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Auto => "auto",
             Self::Boosted => "boosted",
             Self::Ridge => "ridge",
             Self::Ets => "ets",
@@ -53,6 +58,11 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
+    /// Whether the host's rows teach the forests.
+    pub fn learns(self) -> bool {
+        self == Self::Auto
+    }
+
     /// Follows a series with one value every `step_s` seconds.
     pub fn follow(
         self,
@@ -61,6 +71,7 @@ impl Kind {
         thresholds: [f64; THRESHOLDS],
     ) -> Box<dyn SeriesModel> {
         match self {
+            Self::Auto => Box::new(Auto::new(Arc::clone(trained), step_s, thresholds)),
             Self::Boosted => Box::new(Boosted::new(Arc::clone(trained), step_s, thresholds)),
             Self::Ridge => Box::new(Linear::new(step_s, thresholds)),
             Self::Ets => Box::new(Ets::new(step_s, thresholds)),

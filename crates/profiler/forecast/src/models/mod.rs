@@ -10,12 +10,16 @@
 //! The models know values and thresholds only: no apps, no units, no waiting. They are pure; the same stream
 //! gives the same bytes.
 
+pub mod auto;
+pub mod blend;
 pub mod boosted;
 pub mod ets;
 pub mod exceedances;
 pub mod features;
 pub mod gbdt;
+pub mod host;
 mod kind;
+pub mod learner;
 pub mod linear;
 pub mod mix;
 pub mod naive;
@@ -23,11 +27,15 @@ pub mod past;
 mod paths;
 pub mod ridge;
 pub mod series;
+pub mod stack;
 pub mod trained;
 pub mod training;
 
 pub use kind::Kind;
+use learner::Learner;
 use past::{HORIZON, NotLater};
+use std::sync::Arc;
+use trained::Trained;
 
 /// Levels of the quantiles of a forecast.
 pub const LEVELS: [f64; QUANTILES] = [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99];
@@ -68,6 +76,12 @@ pub trait SeriesModel: Send + std::fmt::Debug {
 
     /// The forecast from the last value; `None` where that is missing.
     fn forecast(&mut self) -> Option<Forecast>;
+
+    /// Hands rows whose outcome is now known to the host's learner; called after every observation.
+    fn teach(&mut self, _learner: &mut Learner) {}
+
+    /// Goes on with other forests.
+    fn adopt(&mut self, _trained: &Arc<Trained>) {}
 }
 
 /// Chances by window and threshold from chances by threshold and window.

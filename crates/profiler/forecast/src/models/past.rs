@@ -130,6 +130,11 @@ impl Past {
         self.scale = scale.max(1e-6 * mean.abs()).clamp(1e-9, f64::MAX);
     }
 
+    /// Steps from the one that began at `time_s` to the last one.
+    pub fn steps_since(&self, time_s: i64) -> usize {
+        self.last_s.map_or(0, |last_s| self.steps_between(time_s, last_s))
+    }
+
     /// The last `count` values or fewer, oldest first.
     pub fn tail(&self, count: usize) -> &[f64] {
         &self.values[self.values.len().saturating_sub(count)..]

@@ -33,6 +33,8 @@ const INPUT_MAX: f32 = 30.0;
 const TARGET_MAX: f64 = 60.0;
 /// Blocks that are kept: every second origin of the last five days.
 pub const BLOCKS: usize = 720;
+/// The steps that are targets by themselves: those of s1, s3 and s12.
+const ALONE: [usize; 3] = [0, 2, 11];
 /// Volatility below which errors are not divided any further, in scales.
 const VOLATILITY_MIN: f64 = 0.02;
 /// Steps over which the fast and the slow volatility average.
@@ -62,6 +64,8 @@ pub struct Ridge {
     pending: VecDeque<Pending>,
     /// Errors by step ahead, in volatilities; a ring.
     blocks: Vec<[f32; BLOCKS]>,
+    /// The errors of the steps that are targets by themselves, sorted.
+    sorted: [Vec<f32>; ALONE.len()],
     next_block: usize,
     block_count: usize,
     keep_block: bool,
@@ -120,6 +124,7 @@ impl Ridge {
             since_fit: 0,
             pending: VecDeque::with_capacity(HORIZON + 1),
             blocks: vec![[0.0; BLOCKS]; HORIZON],
+            sorted: Default::default(),
             next_block: 0,
             block_count: 0,
             keep_block: false,
@@ -179,11 +184,9 @@ impl Ridge {
         let targets = past.path().map(relative);
         self.keep_block = !self.keep_block;
         if self.keep_block {
-            for (block, (target, ahead)) in self.blocks.iter_mut().zip(targets.iter().zip(due.ahead)) {
-                block[self.next_block] = ((target - ahead) / due.volatility) as f32;
-            }
-            self.next_block = (self.next_block + 1) % BLOCKS;
-            self.block_count = (self.block_count + 1).min(BLOCKS);
+            let errors =
+                std::array::from_fn(|step| ((targets[step] - due.ahead[step]) / due.volatility) as f32);
+            self.keep(&errors);
         }
         self.add_row(&due.inputs, &targets);
         self.rows = self.rows.saturating_add(1);
@@ -191,6 +194,24 @@ impl Ridge {
         if self.rows >= FIRST_FIT && self.since_fit >= REFIT {
             self.fit();
         }
+    }
+
+    /// Keeps a block in the place of the oldest.
+    fn keep(&mut self, errors: &[f32; HORIZON]) {
+        let full = self.block_count == BLOCKS;
+        for (sorted, step) in self.sorted.iter_mut().zip(ALONE) {
+            let place =
+                |sorted: &[f32], error: f32| sorted.partition_point(|other| other.total_cmp(&error).is_lt());
+            if full {
+                sorted.remove(place(sorted, self.blocks[step][self.next_block]));
+            }
+            sorted.insert(place(sorted, errors[step]), errors[step]);
+        }
+        for (block, error) in self.blocks.iter_mut().zip(errors) {
+            block[self.next_block] = *error;
+        }
+        self.next_block = (self.next_block + 1) % BLOCKS;
+        self.block_count = (self.block_count + 1).min(BLOCKS);
     }
 
     fn add_row(&mut self, inputs: &[f32; WIDTH], targets: &[f64; HORIZON]) {
@@ -243,18 +264,13 @@ impl Ridge {
             for (top, error) in highest.iter_mut().zip(errors) {
                 *top = top.max(point + volatility * error);
             }
-            let alone = || {
-                errors[..count]
-                    .iter()
-                    .map(|error| point + volatility * error)
-                    .collect()
-            };
-            match step + 1 {
-                1 => targets[0] = alone(),
-                3 => (targets[1], targets[3]) = (alone(), highest.clone()),
-                12 => targets[2] = alone(),
-                _ => {}
+            if step == ALONE[1] {
+                targets[3].clone_from(&highest);
             }
+        }
+        for (target, (sorted, step)) in self.sorted.iter().zip(ALONE).enumerate() {
+            let point = now.ahead[step] as f32;
+            targets[target] = sorted.iter().map(|error| point + volatility * error).collect();
         }
         targets[4] = highest;
         Some(Blocks {

@@ -83,16 +83,53 @@ pub fn train(
     targets: &[f32],
     loss: Loss,
     parameters: &Parameters,
-    mut keep_going: impl FnMut(usize) -> bool,
+    keep_going: impl FnMut(usize) -> bool,
 ) -> Forest {
     let rows = matrix.rows().min(targets.len());
     let base = base_of(&targets[..rows], loss);
+    boost(
+        matrix,
+        targets,
+        (base, vec![base; rows]),
+        loss,
+        parameters,
+        keep_going,
+    )
+}
+
+/// Trains a forest that adds to what another one says: `starts`, one per row. Its own base is nought.
+pub fn train_from(
+    matrix: &Matrix,
+    targets: &[f32],
+    starts: &[f32],
+    loss: Loss,
+    parameters: &Parameters,
+) -> Forest {
+    let rows = matrix.rows().min(targets.len()).min(starts.len());
+    boost(
+        matrix,
+        &targets[..rows],
+        (0.0, starts[..rows].to_vec()),
+        loss,
+        parameters,
+        |_| true,
+    )
+}
+
+fn boost(
+    matrix: &Matrix,
+    targets: &[f32],
+    (base, mut scores): (f32, Vec<f32>),
+    loss: Loss,
+    parameters: &Parameters,
+    mut keep_going: impl FnMut(usize) -> bool,
+) -> Forest {
+    let rows = scores.len();
     let mut forest = Forest {
         width: matrix.width(),
         base,
         trees: Vec::new(),
     };
-    let mut scores = vec![forest.base; rows];
     let mut random = Random(parameters.seed);
     for round in 0..parameters.trees {
         if rows == 0 || !keep_going(round) {
