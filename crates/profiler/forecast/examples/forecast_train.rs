@@ -1,11 +1,13 @@
 //! Trains the models of the forecast from a folder of traces and writes the model file.
 //!
-//! `forecast_train TRACES OUTPUT [--before-split] [--without COLLECTION]...`
+//! `forecast_train TRACES OUTPUT [--before-split] [--network] [--without COLLECTION]...`
 //!
-//! `--before-split` looks only at the training part of each series; `--without` leaves a collection out.
+//! `--before-split` looks only at the training part of each series; `--without` leaves a collection out; `--network`
+//! trains the recurrent network too, which takes longer than all the rest.
 
 use std::path::Path;
 use tidegate_forecast::backtest::traces::{read_meta, read_series};
+use tidegate_forecast::models::lstm;
 use tidegate_forecast::models::training::{Options, fit, gather};
 
 fn unpacked(path: &Path) -> Result<String, Box<dyn std::error::Error>> {
@@ -20,9 +22,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let folder = std::path::PathBuf::from(arguments.next().ok_or("which folder of traces?")?);
     let output = arguments.next().ok_or("which file to write?")?;
-    let (mut before_split, mut without) = (false, Vec::new());
+    let (mut before_split, mut network, mut without) = (false, false, Vec::new());
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
+            "--network" => network = true,
             "--before-split" => before_split = true,
             "--without" => without.push(arguments.next().ok_or("--without needs a collection")?),
             _ => return Err(format!("unknown argument {argument}").into()),
@@ -47,7 +50,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "{} series, {events} event rows, {body} rows of the body",
         traces.len()
     );
-    let bytes = fit(&rows, &options).to_bytes();
+    let mut trained = fit(&rows, &options);
+    if network {
+        trained.network = lstm::fit(&traces, &lstm::Options::default());
+    }
+    let bytes = trained.to_bytes();
     eprintln!("{} bytes", bytes.len());
     std::fs::write(output, bytes)?;
     Ok(())

@@ -31,7 +31,7 @@ pub(super) fn run(runner: &Runner, traces: &Traces, anchors: &Anchors, report: &
         let model = runner.train(&format!("without-{name}"), &options)?;
         let origins = runner.folder.join(format!("origins-{name}.csv"));
         std::fs::write(&origins, origins_of(traces, collections))?;
-        let forecasts = runner.bulk_at("boosted", &model, &origins, &format!("left-out-{name}"))?;
+        let forecasts = runner.bulk_at("auto", &model, &origins, &format!("left-out-{name}"))?;
         let sums = traces.judge(&forecasts)?;
         let held_out = |id: &str| collections.contains(&traces.metas[id].dataset.as_str());
         ours.extend(sums.into_iter().filter(|(id, _)| held_out(id)));

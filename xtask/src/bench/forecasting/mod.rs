@@ -69,11 +69,11 @@ pub(crate) fn run(workspace: &Workspace, arguments: &ForecastingArguments) -> Re
     } else {
         anchors::kept(workspace, &traces)?
     };
-    let model = runner.train("before-split", &["--before-split"])?;
+    let model = runner.train("before-split", &["--before-split", "--network"])?;
     let mut ours = BTreeMap::new();
     let stream = runner.stream(&model)?;
     ours.insert("tidegate".to_owned(), traces.judge(&stream.forecasts)?);
-    for name in ["ridge", "persistence", "seasonal-naive"] {
+    for name in ["boosted", "lstm", "ridge", "ets", "persistence", "seasonal-naive"] {
         ours.insert(
             format!("tidegate {name}"),
             traces.judge(&runner.bulk(name, &model)?)?,

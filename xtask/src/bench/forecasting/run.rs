@@ -112,7 +112,7 @@ impl Runner {
     pub(super) fn stream(&self, trained: &Path) -> Result<Streamed> {
         let Some(harness) = &self.harness else {
             let before_s = children_cpu_s();
-            let forecasts = self.bulk("boosted", trained)?;
+            let forecasts = self.bulk("auto", trained)?;
             return Ok(Streamed {
                 forecasts,
                 cpu_us: (children_cpu_s() - before_s) * 1e6 / self.minutes,

@@ -3,12 +3,15 @@
 //! Events are answered by the forests that take the threshold as an input. Quantiles are shared out between the
 //! boosted body and the residual blocks by how well each did on this series. Without trees the blocks speak alone.
 
-use super::learner::Learner;
+use super::learner::{BodyRow, Learner};
 use super::mix::Mix;
 use super::past::{HORIZON, NotLater, Past};
 use super::series::{EVENT_ROW, Moment, Series};
 use super::trained::Trained;
-use super::{Forecast, Quantiles, SeriesModel, THRESHOLDS, WINDOW_COUNT, WINDOW_TARGETS, targets_of};
+use super::training::TARGET_MAX;
+use super::{
+    Forecast, Quantiles, SeriesModel, TARGET_COUNT, THRESHOLDS, WINDOW_COUNT, WINDOW_TARGETS, targets_of,
+};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -32,6 +35,18 @@ struct Lesson {
     seen: u64,
     threshold: f64,
     row: Box<[f32; EVENT_ROW]>,
+    body: Box<BodyRow>,
+    /// What the body's targets are counted from, and in.
+    base: f64,
+    scale: f64,
+}
+
+impl Lesson {
+    fn body_row(mut self, targets: &[f64; TARGET_COUNT]) -> BodyRow {
+        self.body.targets =
+            targets.map(|target| ((target - self.base) / self.scale).clamp(-TARGET_MAX, TARGET_MAX) as f32);
+        *self.body
+    }
 }
 
 impl Boosted {
@@ -49,6 +64,22 @@ impl Boosted {
     /// The values of the last days.
     pub(crate) fn past(&self) -> &Past {
         self.series.past()
+    }
+
+    fn lesson(&self, moment: &Moment, threshold: f64) -> Lesson {
+        let quantiles = moment.blocks.quantiles();
+        Lesson {
+            seen: self.series.past().seen(),
+            threshold,
+            row: Box::new(self.series.event_row(moment, threshold).0),
+            body: Box::new(BodyRow {
+                row: moment.body_row(&quantiles),
+                starts: quantiles.map(|quantiles| moment.start(&quantiles)),
+                targets: [f32::NAN; TARGET_COUNT],
+            }),
+            base: moment.base,
+            scale: moment.scale,
+        }
     }
 
     /// One of the series' own thresholds, or one that lies high among its values.
@@ -125,6 +156,7 @@ impl SeriesModel for Boosted {
                 &lesson.row,
                 WINDOW_TARGETS.map(|target| targets[target] > lesson.threshold),
             );
+            learner.keep_body(lesson.body_row(&targets));
         }
         if learner.wants()
             && past.len() > 2 * HORIZON
@@ -132,11 +164,7 @@ impl SeriesModel for Boosted {
         {
             let threshold = self.drawn_threshold(learner);
             if threshold.is_finite() {
-                self.lessons.push_back(Lesson {
-                    seen,
-                    threshold,
-                    row: Box::new(self.series.event_row(&moment, threshold).0),
-                });
+                self.lessons.push_back(self.lesson(&moment, threshold));
             }
         }
     }

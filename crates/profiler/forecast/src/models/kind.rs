@@ -4,6 +4,7 @@ use super::auto::Auto;
 use super::boosted::Boosted;
 use super::ets::Ets;
 use super::linear::Linear;
+use super::lstm::Recurrent;
 use super::naive::{Naive, Repeats};
 use super::trained::Trained;
 use super::{SeriesModel, THRESHOLDS};
@@ -16,6 +17,8 @@ pub enum Kind {
     Auto,
     /// Boosted events and body with residual blocks; needs trained forests to differ from the ridge.
     Boosted,
+    /// The recurrent network with its threshold head; without a trained one, the residual blocks.
+    Lstm,
     /// Ridge autoregression with residual blocks.
     Ridge,
     /// Exponential smoothing.
@@ -30,9 +33,10 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Auto,
         Self::Boosted,
+        Self::Lstm,
         Self::Ridge,
         Self::Ets,
         Self::Persistence,
@@ -45,6 +49,7 @@ impl Kind {
         match self {
             Self::Auto => "auto",
             Self::Boosted => "boosted",
+            Self::Lstm => "lstm",
             Self::Ridge => "ridge",
             Self::Ets => "ets",
             Self::Persistence => "persistence",
@@ -73,6 +78,7 @@ impl Kind {
         match self {
             Self::Auto => Box::new(Auto::new(Arc::clone(trained), step_s, thresholds)),
             Self::Boosted => Box::new(Boosted::new(Arc::clone(trained), step_s, thresholds)),
+            Self::Lstm => Box::new(Recurrent::new(Arc::clone(trained), step_s, thresholds)),
             Self::Ridge => Box::new(Linear::new(step_s, thresholds)),
             Self::Ets => Box::new(Ets::new(step_s, thresholds)),
             Self::Persistence => Box::new(Naive::new(Repeats::Last, step_s, thresholds)),

@@ -21,6 +21,7 @@ pub mod host;
 mod kind;
 pub mod learner;
 pub mod linear;
+pub mod lstm;
 pub mod mix;
 pub mod naive;
 pub mod past;

@@ -1,16 +1,18 @@
 //! The models that were trained on many series, and the file that they are kept in.
 //!
-//! The file is little-endian: the magic `TGFM`, a version, the lengths of the two rows, the forests, and a 64-bit
+//! The file is little-endian: the magic `TGFM`, a version, the lengths of the two rows, the forests, the network if there is one, and a 64-bit
 //! FNV-1a sum over everything before it. A reader refuses another version, another length, a wrong sum, and trees
 //! whose references lead nowhere: what was read is asked without further checks.
 
 use super::gbdt::{Forest, Node, QuantileForest, Tree};
+use super::lstm::Lstm;
+use super::lstm::network::WEIGHTS;
 use super::series::{BODY_ROW, EVENT_ROW};
 use super::{QUANTILES, TARGET_COUNT, WINDOW_COUNT};
 
 const MAGIC: &[u8; 4] = b"TGFM";
 /// Version of the file; what the features mean is part of it.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// Marks a missing value's way to the left in the feature's number.
 const MISSING_LEFT: u16 = 1 << 15;
 
@@ -21,6 +23,8 @@ pub struct Trained {
     pub events: [Forest; WINDOW_COUNT],
     /// What to add to the blocks' quantiles of each target, in scales.
     pub body: [QuantileForest; TARGET_COUNT],
+    /// The recurrent network; empty where none was trained.
+    pub network: Lstm,
 }
 
 /// Why a model file was refused.
@@ -84,6 +88,18 @@ impl Trained {
         for forest in &self.body {
             write_forest(&mut bytes, &[], &forest.trees);
         }
+        bytes.push(u8::from(self.network.is_trained()));
+        if self.network.is_trained() {
+            let network = &self.network;
+            for value in network
+                .middle
+                .iter()
+                .chain(&network.spread)
+                .chain(&network.weights)
+            {
+                bytes.extend(value.to_le_bytes());
+            }
+        }
         let sum = sum_of(&bytes);
         bytes.extend(sum.to_le_bytes());
         bytes
@@ -109,7 +125,14 @@ impl Trained {
         }
         let trained = reader.trained()?;
         let events = trained.events.iter().all(Forest::is_sound);
-        if !(events && trained.body.iter().all(QuantileForest::is_sound)) {
+        let network = &trained.network;
+        let sound = network
+            .weights
+            .iter()
+            .chain(&network.middle)
+            .all(|value| value.is_finite())
+            && network.spread.iter().all(|value| *value > 0.0);
+        if !(sound && events && trained.body.iter().all(QuantileForest::is_sound)) {
             return Err(FileError::Unsound);
         }
         Ok(trained)
@@ -189,6 +212,15 @@ impl Reader<'_> {
                 trees: self.trees()?,
             };
         }
+        let (has_network, rest) = self.bytes.split_first().ok_or(FileError::Damaged)?;
+        self.bytes = rest;
+        if *has_network != 0 {
+            trained.network = Lstm {
+                middle: self.values(EVENT_ROW)?,
+                spread: self.values(EVENT_ROW)?,
+                weights: self.values(WEIGHTS)?,
+            };
+        }
         if self.bytes.is_empty() {
             Ok(trained)
         } else {
@@ -250,12 +282,26 @@ mod tests {
         Trained {
             events: std::array::from_fn(|_| event.clone()),
             body: std::array::from_fn(|_| body.clone()),
+            network: Lstm::default(),
         }
     }
 
     #[test]
     fn what_is_written_is_read() {
         assert_eq!(Trained::from_bytes(&small().to_bytes()), Ok(small()));
+    }
+
+    #[test]
+    fn a_network_is_written_and_read() {
+        let mut trained = small();
+        trained.network = Lstm {
+            weights: vec![0.5; WEIGHTS],
+            middle: vec![1.0; EVENT_ROW],
+            spread: vec![2.0; EVENT_ROW],
+        };
+        assert_eq!(Trained::from_bytes(&trained.to_bytes()), Ok(trained.clone()));
+        trained.network.spread[3] = 0.0;
+        assert_eq!(Trained::from_bytes(&trained.to_bytes()), Err(FileError::Unsound));
     }
 
     #[test]

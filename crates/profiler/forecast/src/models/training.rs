@@ -12,7 +12,7 @@ use super::trained::Trained;
 use super::{LEVELS, TARGET_COUNT, WINDOW_COUNT, WINDOW_TARGETS, targets_of};
 
 /// Targets are cut off here, in scales.
-const TARGET_MAX: f64 = 60.0;
+pub(crate) const TARGET_MAX: f64 = 60.0;
 /// Share of the thresholds that are drawn from the percentiles that contention usually begins at, and these; the
 /// others are drawn from nearly all.
 const HIGH_SHARE: f64 = 0.5;
@@ -109,12 +109,7 @@ pub fn gather(traces: &[Trace], options: &Options) -> Rows {
 
 fn follow(trace: &Trace, options: &Options, random: &mut Random, rows: &mut Rows) {
     let end = trace.end.min(trace.values.len()).min(trace.times_s.len());
-    let known = trace.values[..end]
-        .iter()
-        .copied()
-        .filter(|value| value.is_finite());
-    let mut sorted: Vec<f64> = known.collect();
-    sorted.sort_by(f64::total_cmp);
+    let sorted = sorted_part(&trace.values[..end]);
     let mut series = Series::new(trace.step_s);
     for step in 0..end {
         if series.observe(trace.times_s[step], trace.values[step]).is_err() {
@@ -160,7 +155,15 @@ fn keep_event(series: &Series, threshold: f64, targets: &[f64; TARGET_COUNT], ro
     }
 }
 
-fn threshold_of(sorted: &[f64], random: &mut Random) -> f64 {
+/// The known values in rising order.
+pub(crate) fn sorted_part(values: &[f64]) -> Vec<f64> {
+    let mut sorted: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
+    sorted.sort_by(f64::total_cmp);
+    sorted
+}
+
+/// A threshold at a random percentile of sorted values, at least one.
+pub(crate) fn threshold_of(sorted: &[f64], random: &mut Random) -> f64 {
     let (low, high) = if random.unit() < HIGH_SHARE { HIGH } else { ALL };
     let level = low + (high - low) * random.unit();
     let position = level * (sorted.len() - 1) as f64;

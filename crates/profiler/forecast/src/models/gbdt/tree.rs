@@ -131,6 +131,15 @@ impl QuantileForest {
         quantiles.sort_unstable_by(f32::total_cmp);
     }
 
+    /// Leaves one level as it is: nothing is added to it any more.
+    pub(crate) fn keep_level(&mut self, level: usize) {
+        for tree in &mut self.trees {
+            for value in tree.leaves.iter_mut().skip(level).step_by(self.levels.max(1)) {
+                *value = 0.0;
+            }
+        }
+    }
+
     /// See [`Tree::is_sound`].
     pub fn is_sound(&self) -> bool {
         let trees = &mut self.trees.iter();
