@@ -71,9 +71,15 @@ impl Runner {
         })
     }
 
-    /// Trains forests on the traces and gives the model's file.
+    /// Trains models on the traces and gives their file; one that is newer than the trainer is used again.
     pub(super) fn train(&self, name: &str, options: &[&str]) -> Result<PathBuf> {
         let file = self.folder.join(format!("{name}.tgfm"));
+        let modified = |path: &Path| std::fs::metadata(path).and_then(|found| found.modified());
+        if let (Ok(made), Ok(built)) = (modified(&file), modified(&self.trainer))
+            && made > built
+        {
+            return Ok(file);
+        }
         let mut command = Command::new(&self.trainer);
         command.arg(&self.traces).arg(&file).args(options);
         done(&mut command)?;

@@ -329,6 +329,13 @@ mod tests {
     }
 
     #[test]
+    fn the_shipped_model_is_read() {
+        let shipped = Trained::shipped().expect("it was trained for these features");
+        assert!(shipped.events.iter().all(|forest| !forest.trees.is_empty()));
+        assert!(shipped.network.is_trained());
+    }
+
+    #[test]
     fn another_version_is_named() {
         let mut bytes = small().to_bytes();
         bytes[4] = 9;
