@@ -52,6 +52,8 @@ pub(crate) enum Verb {
     Apps(ReadArguments),
     /// Print the contention probability map.
     Map(ReadArguments),
+    /// Print which app calls which, and how contention follows.
+    Graph(GraphArguments),
     /// Print what is planned, or what a policy would plan.
     Plan(PlanArguments),
     /// List the leases that hold or lie ahead.
@@ -109,6 +111,9 @@ pub(crate) struct RunArguments {
     /// Policy file; without one, everything is observed and nothing is done.
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
+    /// File that declares which app calls which: .toml, .json (service graph) or .dot; may be given more than once.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) graph: Vec<PathBuf>,
     /// Lower every mode of the policy to this.
     #[arg(long, value_enum)]
     pub(crate) mode: Option<ModeArgument>,
@@ -200,6 +205,21 @@ pub(crate) struct PlanArguments {
     /// Plan as this policy would, without acting.
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
+}
+
+/// `tidegate graph`.
+#[derive(Args, Debug)]
+pub(crate) struct GraphArguments {
+    #[command(flatten)]
+    pub(crate) places: Places,
+    #[command(flatten)]
+    pub(crate) format: Format,
+    /// Print Graphviz's DOT to standard output.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) dot: bool,
+    /// Only check these files and print what they declare; needs no daemon.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Vec<PathBuf>,
 }
 
 /// `tidegate explain`.

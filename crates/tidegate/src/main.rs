@@ -4,6 +4,7 @@
 mod cli;
 mod daemon;
 mod doctor;
+mod edges;
 mod failure;
 mod out;
 mod place;
@@ -65,6 +66,7 @@ fn dispatch(verb: Verb) -> Outcome {
         Verb::Top(arguments) => verbs::top::top(&arguments),
         Verb::Apps(arguments) => verbs::read::apps(&arguments),
         Verb::Map(arguments) => verbs::read::map(&arguments),
+        Verb::Graph(arguments) => verbs::graph::graph(&arguments),
         Verb::Plan(arguments) => verbs::read::plan(&arguments),
         Verb::Leases(arguments) => verbs::read::leases(&arguments),
         Verb::Actions(arguments) => verbs::read::actions(&arguments),

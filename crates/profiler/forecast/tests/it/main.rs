@@ -2,6 +2,7 @@
 
 mod bursts;
 mod calibration;
+mod leads;
 mod robust;
 mod sim;
 mod treated;
