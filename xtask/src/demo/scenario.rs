@@ -53,14 +53,18 @@ pub(crate) struct Scenario {
 
 impl Scenario {
     /// The scenario that is promised in SPECIFICATION.md: period 45 s, crowds of 6 s, jitter ±0.5 s.
+    ///
+    /// The ceiling leaves a crowd so much room that whoever is raised in time is not held up at all, and arms differ
+    /// by when they act only. (At 0.8 cores the luck of the arrivals, and a host that is slower than when it was
+    /// calibrated, throttled the oracle's tenants, too.)
     pub(crate) fn promised() -> Self {
         Self {
             period_s: 45.0,
             crowd_s: 6.0,
             jitter_s: 0.5,
             rest: Split([0.2, 0.2, 1.2]),
-            ceiling_cores: 0.8,
-            batch_floor_cores: 0.6,
+            ceiling_cores: 1.0,
+            batch_floor_cores: 0.4,
             demand_cores: (0.03, 0.6),
             service_us: 1000.0,
         }

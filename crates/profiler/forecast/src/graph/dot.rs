@@ -75,11 +75,7 @@ fn tokens(text: &str) -> Result<Vec<Placed>, Fault> {
             }
             byte if byte.is_ascii_whitespace() => at += 1,
             _ => {
-                let ends = |character: char| character.is_whitespace() || "{}[];,=:\"#".contains(character);
-                let length = word(rest, ends);
-                if length == 0 {
-                    return fault(at, "this sign has no meaning here");
-                }
+                let length = word(rest, at)?;
                 tokens.push((Token::Name(rest[..length].to_owned()), at));
                 at += length;
             }
@@ -97,13 +93,16 @@ fn comment(rest: &str, at: usize) -> Result<usize, Fault> {
 }
 
 /// Bytes of the name at the beginning of `rest`; an arrow ends it, a single dash or slash does not.
-fn word(rest: &str, ends: impl Fn(char) -> bool) -> usize {
-    rest.char_indices()
-        .find(|(at, character)| {
-            let tail = &rest[*at..];
-            ends(*character) || ["->", "--", "//", "/*"].iter().any(|sign| tail.starts_with(sign))
-        })
-        .map_or(rest.len(), |(at, _)| at)
+fn word(rest: &str, at: usize) -> Result<usize, Fault> {
+    let ends = |character: char| character.is_whitespace() || "{}[];,=:\"#".contains(character);
+    let end = rest.char_indices().find(|(place, character)| {
+        let tail = &rest[*place..];
+        ends(*character) || ["->", "--", "//", "/*"].iter().any(|sign| tail.starts_with(sign))
+    });
+    match end.map_or(rest.len(), |(place, _)| place) {
+        0 => fault(at, "this sign has no meaning here"),
+        length => Ok(length),
+    }
 }
 
 /// A quoted name and its length with the quotes.
