@@ -1,4 +1,4 @@
-//! The compiler driver, and the reader of what it left in a binary.
+//! The compiler drivers, and the reader of what it left in a binary.
 //!
 //! [`cc`] is clang with the partition plugin; which arguments that means is decided purely in
 //! [`command_line`], where the files are is found out in [`tools`]. [`inspect`] reads a linked program's
@@ -11,9 +11,12 @@ pub mod command_line;
 pub mod inspect;
 pub mod tools;
 
-pub use cc::cc;
+pub use cc::{cc, cxx};
 
 use std::path::PathBuf;
+
+/// How a driver ends where the environment is not as needed; the tools behind it never end with it.
+pub const EXIT_ENVIRONMENT: u8 = 3;
 
 /// What the driver and the reader can fail at.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +74,14 @@ pub enum DriverError {
 }
 
 impl DriverError {
+    /// The error with its causes and what to do, for the driver called `program` to print.
+    pub fn report(&self, program: &str) -> String {
+        let first: &dyn std::error::Error = self;
+        let chain = std::iter::successors(Some(first), |error| error.source());
+        let causes: Vec<_> = chain.map(ToString::to_string).collect();
+        format!("{program}: {}\nhint: {}", causes.join(": "), self.hint())
+    }
+
     /// What a person can do about it.
     pub fn hint(&self) -> &'static str {
         match self {
