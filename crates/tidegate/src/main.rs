@@ -79,7 +79,7 @@ fn dispatch(verb: Verb) -> Outcome {
         Verb::Dump(arguments) => verbs::record::dump(&arguments),
         Verb::Import(arguments) => verbs::record::import(&arguments),
         Verb::Event(arguments) => verbs::control::event(&arguments),
-        Verb::Cc(_) | Verb::Cxx(_) => Ok(()),
+        Verb::Cc(_) | Verb::Cxx(_) | Verb::Cargo(_) => Ok(()),
         Verb::Inspect(arguments) => verbs::code::inspect(&arguments),
         Verb::Switch(arguments) => verbs::code::switch(&arguments),
         Verb::Cache(arguments) => verbs::code::cache(&arguments),

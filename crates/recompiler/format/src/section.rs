@@ -323,6 +323,7 @@ refusal_reasons! {
     FileCodeModel = 68, "whole file: a code model other than small";
     FileLanguage = 69, "whole file: a language that is not supported yet";
     FileNotOptimised = 70, "whole file: compiled without optimisation";
+    Precompiled = 71, "whole crate: it was machine code when it was linked";
     LinkTimeOptimisationDropped = 96, "note: -flto was dropped, objects are plain ELF";
 }
 

@@ -23,6 +23,7 @@ pub(crate) fn driver(name: &str) -> Option<Driver> {
     match name {
         "cc" => Some(tidegate_drivers::cc),
         "c++" => Some(tidegate_drivers::cxx),
+        "cargo" => Some(tidegate_drivers::cargo::cargo),
         _ => None,
     }
 }

@@ -108,3 +108,14 @@ pub(crate) fn has(tool: &str, test: &str) -> bool {
     }
     found
 }
+
+/// A driver's program beside the tests; says so where it is not built.
+pub(crate) fn driver_program(name: &str, test: &str) -> Option<PathBuf> {
+    let own = std::env::current_exe().unwrap();
+    let path = own.ancestors().nth(2).unwrap().join(name);
+    if !path.is_file() {
+        eprintln!("SKIP {test}: {name} is not built");
+        return None;
+    }
+    Some(path)
+}

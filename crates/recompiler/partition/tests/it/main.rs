@@ -12,3 +12,4 @@ mod loops;
 mod modes;
 mod projects;
 mod refusals;
+mod rust;

@@ -1,6 +1,6 @@
 //! The modes of a compiler that build systems rely on, one line each.
 
-use crate::fixture::{Fixture, has};
+use crate::fixture::{Fixture, driver_program, has};
 use tidegate_drivers::tools::Language;
 
 const A: &str = r#"
@@ -171,26 +171,19 @@ fn without_temporary_names(text: &str) -> String {
 
 #[test]
 fn libtool_builds_both_libraries() {
-    if !has("libtool", "libtool_builds_both_libraries") {
+    let test = "libtool_builds_both_libraries";
+    let Some(driver) = driver_program("tidegate-cc", test).filter(|_| has("libtool", test)) else {
         return;
-    }
+    };
     let folder = fixture();
-    let driver = folder.driver("");
-    let wrapper = folder.path("wrapped-cc");
-    // libtool wants one word for the compiler, with whatever arguments it likes behind it.
-    let driver = driver.get_program().to_string_lossy().into_owned();
-    assert!(!driver.is_empty());
-    std::fs::write(&wrapper, format!("#!/bin/sh\nexec {} \"$@\"\n", command_name())).unwrap();
-    folder.run("chmod +x wrapped-cc");
-    let wrapper = wrapper.display();
-    folder.run(&format!(
-        "libtool --quiet --tag=CC --mode=compile {wrapper} -O2 -c a.c -o a.lo"
+    let driver = driver.display();
+    let libtool = |arguments: String| folder.run(&format!("libtool --quiet --tag=CC {arguments}"));
+    libtool(format!("--mode=compile {driver} -O2 -c a.c -o a.lo"));
+    libtool(format!(
+        "--mode=link {driver} -O2 a.lo -o libhot.la -rpath /nonexistent"
     ));
-    folder.run(&format!(
-        "libtool --quiet --tag=CC --mode=link {wrapper} -O2 a.lo -o libhot.la -rpath /nonexistent"
-    ));
-    folder.run(&format!(
-        "libtool --quiet --tag=CC --mode=link {wrapper} -O2 -static main.c libhot.la -o program"
+    libtool(format!(
+        "--mode=link {driver} -O2 -static main.c libhot.la -o program"
     ));
     let said = folder.execute("program");
     folder.run("clang-22 -O2 a.c main.c -o plain");
@@ -200,11 +193,15 @@ fn libtool_builds_both_libraries() {
 
 #[test]
 fn ccache_takes_the_second_object_from_its_cache() {
-    if !has("ccache", "ccache_takes_the_second_object_from_its_cache") {
+    let test = "ccache_takes_the_second_object_from_its_cache";
+    let Some(driver) = driver_program("tidegate-cc", test).filter(|_| has("ccache", test)) else {
         return;
-    }
+    };
     let folder = fixture();
-    let compile = format!("env CCACHE_DIR=cache ccache {} -O2 -c a.c -o a.o", command_name());
+    let compile = format!(
+        "env CCACHE_DIR=cache ccache {} -O2 -c a.c -o a.o",
+        driver.display()
+    );
     folder.run(&compile);
     let first = std::fs::read(folder.path("a.o")).unwrap();
     folder.run(&compile);
@@ -219,17 +216,6 @@ fn ccache_takes_the_second_object_from_its_cache() {
     };
     let hits = [value("direct_cache_hit"), value("preprocessed_cache_hit")];
     assert!(hits.contains(&Some("1".to_owned())), "{statistics}");
-}
-
-/// The driver's program beside the tests.
-fn command_name() -> String {
-    let own = std::env::current_exe().unwrap();
-    own.ancestors()
-        .nth(2)
-        .unwrap()
-        .join("tidegate-cc")
-        .display()
-        .to_string()
 }
 
 #[test]
