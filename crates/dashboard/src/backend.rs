@@ -3,7 +3,7 @@
 //! Both traits may block: they are called on a small pool of this room's own threads, never on the
 //! sampler's. Nothing here decides whether a caller may act; the guard in front of the routes does.
 
-use crate::view::{Explanation, PlanView, Report, Series};
+use crate::view::{Explanation, GraphView, PlanView, Report, Series};
 use serde::{Deserialize, Serialize};
 use tidegate_types::DeclaredEvent;
 use utoipa::{IntoParams, ToSchema};
@@ -98,6 +98,11 @@ pub trait Backend: Send + Sync + 'static {
 
     /// What would be planned now under another policy. Nothing is written.
     fn plan(&self, request: &PlanRequest) -> Result<PlanView, BackendError>;
+
+    /// Which app calls which, with what was learned of it.
+    fn graph(&self) -> Result<GraphView, BackendError> {
+        no_store()
+    }
 }
 
 /// Who is at the other end of the control socket, by the kernel's word (`SO_PEERCRED`).

@@ -11,8 +11,8 @@ use crate::backend::{
 use crate::problem::Problem;
 use crate::shared::Shared;
 use crate::view::{
-    AppRow, ContentionRow, Explanation, HeatView, LeaseRow, MapView, PlanView, Report, Series, SkillRow,
-    Sparks, VariantRow, View,
+    AppRow, ContentionRow, Explanation, GraphView, HeatView, LeaseRow, MapView, PlanView, Report, Series,
+    SkillRow, Sparks, VariantRow, View,
 };
 use crate::{metrics, page};
 use axum::extract::rejection::{JsonRejection, QueryRejection};
@@ -199,6 +199,13 @@ async fn report(
 ) -> Answer<Report> {
     let wanted = query(given)?;
     blocking(move || rooms.backend.report(&wanted)).await
+}
+
+/// Which app calls which, and how contention follows along the calls.
+#[utoipa::path(get, path = "/api/v1/graph", tag = "read",
+    responses((status = 200, body = GraphView), (status = 503, body = Problem)))]
+async fn graph(State(rooms): State<Rooms>) -> Answer<GraphView> {
+    blocking(move || rooms.backend.graph()).await
 }
 
 /// Recorded values of one field of one entity.
@@ -427,6 +434,7 @@ fn reading() -> OpenApiRouter<Rooms> {
         .routes(routes!(doctor))
         .routes(routes!(explain))
         .routes(routes!(report))
+        .routes(routes!(graph))
         .routes(routes!(series))
         .routes(routes!(health))
         .routes(routes!(prometheus))

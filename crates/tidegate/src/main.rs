@@ -4,6 +4,7 @@
 mod cli;
 mod daemon;
 mod doctor;
+mod edges;
 mod failure;
 mod out;
 mod place;
@@ -67,6 +68,7 @@ fn dispatch(verb: Verb) -> Outcome {
         Verb::Top(arguments) => verbs::top::top(&arguments),
         Verb::Apps(arguments) => verbs::read::apps(&arguments),
         Verb::Map(arguments) => verbs::read::map(&arguments),
+        Verb::Graph(arguments) => verbs::graph::graph(&arguments),
         Verb::Plan(arguments) => verbs::read::plan(&arguments),
         Verb::Leases(arguments) => verbs::read::leases(&arguments),
         Verb::Actions(arguments) => verbs::read::actions(&arguments),
@@ -78,6 +80,7 @@ fn dispatch(verb: Verb) -> Outcome {
         Verb::Replay(arguments) => verbs::record::replay(&arguments),
         Verb::Dump(arguments) => verbs::record::dump(&arguments),
         Verb::Import(arguments) => verbs::record::import(&arguments),
+        Verb::Backtest(arguments) => verbs::backtest::backtest(&arguments),
         Verb::Event(arguments) => verbs::control::event(&arguments),
         Verb::Cc(_) | Verb::Cxx(_) | Verb::Cargo(_) => Ok(()),
         Verb::Inspect(arguments) => verbs::code::inspect(&arguments),

@@ -110,6 +110,26 @@ export interface DriverRow {
   share: number;
 }
 
+/** One app calls another. */
+export interface EdgeRow {
+  /** The file and line that declare it. */
+  declared?: string | null;
+  /** Who is called. */
+  downstream: string;
+  /** Class of the downstream app, what flows down to it included. */
+  downstream_class: string;
+  /** Share of the rises upstream that contention followed. */
+  followed_share?: number | null;
+  /** Median seconds from a rise upstream to contention at the downstream's CPU limit, where any was seen. */
+  lag_s?: number | null;
+  /** Spread of that lag in seconds. */
+  lag_spread_s?: number | null;
+  /** Where it was seen, such as `tcp:5432`. */
+  seen?: string | null;
+  /** Who calls. */
+  upstream: string;
+}
+
 /** Which prediction, which data, which rule, and what happened after. */
 export interface Explanation {
   forecast?: MapRow | null;
@@ -120,6 +140,14 @@ export interface Explanation {
   steps: Step[];
   /** One line. */
   title: string;
+}
+
+/** Which app calls which. */
+export interface GraphView {
+  /** Sorted by caller, then called. */
+  edges: EdgeRow[];
+  /** What is wrong with what was declared, each with its place. */
+  remarks: string[];
 }
 
 /** Whether the loop turns. */
@@ -465,7 +493,7 @@ export interface SkillRow {
 }
 
 /** What a prediction rests on. */
-export type Source = "periodic" | "declared" | "classifier" | "persistence" | "reactive";
+export type Source = "periodic" | "declared" | "scheduled" | "upstream" | "classifier" | "persistence" | "reactive";
 
 /** Recent values of one entity, one a sample, oldest first; `null` where nothing was measured. */
 export interface Sparks {

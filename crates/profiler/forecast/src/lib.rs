@@ -10,6 +10,7 @@
 //! It does not decide anything: leases and shifts are the planner's.
 #![forbid(unsafe_code)]
 
+pub mod backtest;
 mod calibrate;
 mod confidence;
 mod config;
@@ -19,19 +20,24 @@ mod drivers;
 mod events;
 mod features;
 mod forecaster;
+mod graph;
+mod leads;
 mod map;
 mod model;
+pub mod models;
 mod periodic;
 mod readings;
 mod report;
 mod score;
+mod signs;
 mod timeline;
 mod unit;
 
 pub use config::ForecastConfig;
 pub use features::{FEATURE_NAMES, FEATURES, Features};
 pub use forecaster::{APPS_MAX, Forecaster, UNITS_MAX};
+pub use graph::read::{Declared, Finding, declared};
 pub use model::{EventModel, Logistic, Model, WINDOWS};
-pub use report::UnitScore;
+pub use report::{DependencyReport, EdgeReport, UnitScore};
 pub use score::{RELIABILITY_BINS, Reliability, ReliabilityBin, WindowScore};
 pub use unit::UNIT_STATE_BYTES_MAX;

@@ -6,8 +6,8 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tidegate_dashboard::{
-    Backend, BackendError, Caller, Control, ControlError, Done, Explanation, InspectRequest, PlanRequest,
-    PlanView, Report, ReportQuery, Series, SeriesQuery, StormReport, StormRequest, SwitchReport,
+    Backend, BackendError, Caller, Control, ControlError, Done, Explanation, GraphView, InspectRequest,
+    PlanRequest, PlanView, Report, ReportQuery, Series, SeriesQuery, StormReport, StormRequest, SwitchReport,
     SwitchRequest,
 };
 use tidegate_engine::{State, tick};
@@ -38,6 +38,11 @@ impl Backend for Answers {
 
     fn series(&self, query: &SeriesQuery) -> Result<Series, BackendError> {
         self.store.series(query)
+    }
+
+    fn graph(&self) -> Result<GraphView, BackendError> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(crate::edges::graph(&state))
     }
 
     /// Runs one tick of a copy of the state under the policy that was given; nothing comes of it.

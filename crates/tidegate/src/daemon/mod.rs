@@ -9,6 +9,7 @@ mod answer;
 mod coder;
 mod core;
 mod fast;
+pub(crate) mod graph;
 mod recorder;
 mod sampler;
 mod start;

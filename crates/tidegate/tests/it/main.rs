@@ -1,5 +1,7 @@
 //! The binary as a person or a script meets it.
 
+mod backtest;
+mod chain;
 mod daemon;
 mod inert;
 mod words;

@@ -1,7 +1,9 @@
 //! The forecast on simulated hosts, by a simulated clock.
 
+mod backtest;
 mod bursts;
 mod calibration;
+mod leads;
 mod robust;
 mod sim;
 mod treated;
