@@ -55,7 +55,7 @@ pub fn link(arguments: &[OsString]) -> Result<Infallible, DriverError> {
     }
     let arguments = expand(arguments)?;
     let converter = Converter::new(&tools)?;
-    let mut converted = Vec::with_capacity(arguments.len());
+    let mut all = Vec::with_capacity(arguments.len());
     let mut precompiled = Vec::new();
     for argument in arguments
         .iter()
@@ -73,12 +73,12 @@ pub fn link(arguments: &[OsString]) -> Result<Infallible, DriverError> {
             }
             _ => None,
         };
-        converted.push(replaced.map_or_else(|| argument.clone(), PathBuf::into_os_string));
+        all.push(replaced.map_or_else(|| argument.clone(), PathBuf::into_os_string));
     }
     if tools.runtime.is_some() && !precompiled.is_empty() {
-        converted.push(converter.record(&precompiled)?.into_os_string());
+        all.push(converter.record(&precompiled)?.into_os_string());
     }
-    let mut command = cc::command(&converted, &tools)?;
+    let mut command = cc::command(&all, &tools)?;
     Err(DriverError::Start {
         source: command.exec(),
         program: tools.clang,
@@ -169,34 +169,38 @@ impl<'a> Converter<'a> {
         let unfinished = folder.join("archive.a");
         let mut command = Command::new(self.archiver()?);
         command.arg("rcsD").arg(&unfinished).args(files);
-        self.run(command, path)?;
+        run(command, path)?;
         rename(&unfinished, &target)?;
         let _ = std::fs::remove_dir_all(folder);
         Ok(Some(target))
     }
 
     fn object(&self, bitcode: &[u8]) -> Result<PathBuf, DriverError> {
-        let target = self.place(bitcode, "o");
+        let mut plugin = OsString::from("-fpass-plugin=");
+        plugin.push(&self.tools.plugin);
+        let flags = "-fPIC -ffunction-sections -fdata-sections -ffp-contract=off -w -x ir";
+        let mut arguments: Vec<_> = flags.split(' ').map(OsString::from).collect();
+        arguments.extend([OsString::from(self.level), plugin]);
+        self.compiled(bitcode, &arguments)
+    }
+
+    /// What clang makes of `source` with `arguments`, once.
+    fn compiled(&self, source: &[u8], arguments: &[OsString]) -> Result<PathBuf, DriverError> {
+        let target = self.place(source, "o");
         if target.is_file() {
             return Ok(target);
         }
-        let (source, unfinished) = (self.temporary(), self.temporary());
-        write(&source, bitcode)?;
+        let (input, unfinished) = (self.temporary(), self.temporary());
+        write(&input, source)?;
         let mut command = Command::new(&self.tools.clang);
-        let mut plugin = OsString::from("-fpass-plugin=");
-        plugin.push(&self.tools.plugin);
-        command.args([self.level, "-fPIC", "-ffunction-sections", "-fdata-sections"]);
-        command.args([
-            "-w",
-            "-Wno-override-module",
-            "-ffp-contract=off",
-            "-c",
-            "-x",
-            "ir",
-        ]);
-        command.arg(&source).arg(plugin).arg("-o").arg(&unfinished);
-        let done = self.run(command, &source);
-        let _ = std::fs::remove_file(&source);
+        command
+            .arg("-c")
+            .args(arguments)
+            .arg(&input)
+            .arg("-o")
+            .arg(&unfinished);
+        let done = run(command, &input);
+        let _ = std::fs::remove_file(&input);
         done?;
         rename(&unfinished, &target)?;
         Ok(target)
@@ -216,23 +220,7 @@ impl<'a> Converter<'a> {
             ".section {REFUSED_SECTION},\"aR\",@progbits\n.p2align 3\n.byte {}\n.section .note.GNU-stack,\"\",@progbits\n",
             bytes.join(",")
         );
-        let target = self.place(text.as_bytes(), "o");
-        if target.is_file() {
-            return Ok(target);
-        }
-        let (source, unfinished) = (self.temporary(), self.temporary());
-        write(&source, text.as_bytes())?;
-        let mut command = Command::new(&self.tools.clang);
-        command
-            .args(["-c", "-x", "assembler"])
-            .arg(&source)
-            .arg("-o")
-            .arg(&unfinished);
-        let done = self.run(command, &source);
-        let _ = std::fs::remove_file(&source);
-        done?;
-        rename(&unfinished, &target)?;
-        Ok(target)
+        self.compiled(text.as_bytes(), &["-x", "assembler"].map(OsString::from))
     }
 
     fn archiver(&self) -> Result<PathBuf, DriverError> {
@@ -243,20 +231,6 @@ impl<'a> Converter<'a> {
             source,
         })?;
         Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
-    }
-
-    fn run(&self, mut command: Command, file: &Path) -> Result<(), DriverError> {
-        let program = PathBuf::from(command.get_program());
-        let output = command
-            .output()
-            .map_err(|source| DriverError::Start { program, source })?;
-        if output.status.success() {
-            return Ok(());
-        }
-        Err(DriverError::Convert {
-            path: file.to_owned(),
-            text: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-        })
     }
 
     fn place(&self, bytes: &[u8], extension: &str) -> PathBuf {
@@ -274,6 +248,20 @@ impl<'a> Converter<'a> {
         self.folder
             .join(format!("unfinished-{}-{number}", std::process::id()))
     }
+}
+
+fn run(mut command: Command, file: &Path) -> Result<(), DriverError> {
+    let program = PathBuf::from(command.get_program());
+    let output = command
+        .output()
+        .map_err(|source| DriverError::Start { program, source })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(DriverError::Convert {
+        path: file.to_owned(),
+        text: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+    })
 }
 
 fn is_bitcode(bytes: &[u8]) -> bool {

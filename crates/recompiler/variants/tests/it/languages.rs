@@ -73,7 +73,9 @@ fn a_loop_in_main_is_switched_while_it_runs() {
     let functions = board.functions(process).unwrap();
     let found = functions.iter().find(|function| function.name == "main.loop");
     board.count(process, found.unwrap().index, true).unwrap();
-    wait_until("the loop is entered anew", || board.work(process).unwrap().calls > 100);
+    wait_until("the loop is entered anew", || {
+        board.work(process).unwrap().calls > 100
+    });
     board.count(process, found.unwrap().index, false).unwrap();
     let report = board
         .storm(process, Duration::from_secs(1), Duration::from_micros(50))
@@ -94,6 +96,26 @@ fn exceptions_pass_through_variants() {
     let names = [folded, "through", "caught"];
     let program = tools.build(&[source("exceptions.cpp")], &flags, &names, folder.path());
     storm(program, folder, &tools, &names);
+}
+
+#[test]
+fn where_the_unwinder_cannot_be_told_nothing_is_loaded_that_exceptions_may_pass() {
+    let Some(tools) = Tools::find("where_the_unwinder_cannot_be_told") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--driver-mode=g++", "-std=c++17", "-O2", "-pthread"];
+    let program = tools.build(&[source("exceptions.cpp")], &flags, &["through"], folder.path());
+    let bench = Bench { folder, program };
+    let server = bench.serve_with(Some(Worker::new(&tools.worker).unwrap()));
+    let board = server.board();
+    let child = bench.run(&["alone"]);
+    let process = child.id();
+    wait_until("the runtime connects", || board.is_connected(process));
+    let prepared = board.prepare(process, Scenario::Cpu, |_| true).unwrap();
+    let error = prepared[0].outcome.as_ref().unwrap_err().to_string();
+    assert!(error.contains("unwinder"), "{error}");
+    assert_eq!(value(&stop(child), "bad"), 0);
 }
 
 const PANICS: &str = r#"
