@@ -79,7 +79,7 @@ pub(crate) enum Verb {
     Import(ImportArguments),
     /// Forecast recorded series as it would have been done at the time, and judge forecasts.
     Backtest(BacktestArguments),
-    /// Announce an event ahead of time.
+    /// Announce events ahead of time, list what is expected, take back.
     Event(EventArguments),
     /// C compiler driver: clang plus functions that can be switched while the program runs.
     #[command(disable_help_flag = true)]
@@ -368,21 +368,37 @@ pub(crate) enum EventAction {
     Add {
         /// What it is called.
         name: String,
-        /// When it begins, such as 2026-11-24T08:00:00Z.
-        #[arg(long)]
-        at: String,
+        /// When it begins: 2026-11-24T08:00:00Z, or without `Z` on the clock of the time zone.
+        #[arg(long, required_unless_present = "cron")]
+        at: Option<String>,
         /// Whose demand rises.
         #[arg(long)]
         app: String,
         /// How long it lasts: `90s`, `10m`.
         #[arg(long, default_value = "5m")]
         lasting: String,
-        /// Time between repetitions, such as `1d`.
+        /// Time between repetitions; `1d` and `1w` keep the wall-clock time through changes of daylight saving.
         #[arg(long)]
         every: Option<String>,
+        /// When it repeats, as cron's five fields, such as `0 8 * * 1-5`.
+        #[arg(long, conflicts_with_all = ["every", "at"])]
+        cron: Option<String>,
+        /// Time zone, such as Europe/Berlin; the system's where it is not given.
+        #[arg(long)]
+        zone: Option<String>,
         /// Expected demand in cores.
         #[arg(long)]
         cores: Option<f64>,
+    },
+    /// List what is expected: announced, or scheduled by cron tables and timers.
+    Ls {
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Take an announced event back.
+    Rm {
+        /// What it is called.
+        name: String,
     },
 }
 

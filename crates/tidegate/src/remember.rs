@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use tidegate_dashboard::{
-    Backend, BackendError, Explanation, GraphView, LeaseRow, MapRow, PlanRequest, PlanView, Report,
+    Backend, BackendError, EventRow, Explanation, GraphView, LeaseRow, MapRow, PlanRequest, PlanView, Report,
     ReportQuery, ReportRow, Series, SeriesQuery, View,
 };
 use tidegate_engine::State;
@@ -186,6 +186,13 @@ impl Backend for StoreBackend {
             series.maximum.push(maximum.is_finite().then_some(maximum));
         }
         Ok(series)
+    }
+
+    fn events(&self) -> Result<Vec<EventRow>, BackendError> {
+        Ok(crate::edges::events(
+            &self.last_state()?,
+            crate::when::now_utc_ms(),
+        ))
     }
 
     fn graph(&self) -> Result<GraphView, BackendError> {

@@ -94,6 +94,10 @@ export interface DeclareRequest {
   every_s?: number | null;
   /** What it is called. */
   name: string;
+  /** cron's five fields, where it repeats by the wall clock; `at_utc_ms` and `every_s` are then not looked at. */
+  schedule?: string | null;
+  /** IANA name of the time zone of `schedule`; the system's where it is absent. */
+  zone?: string | null;
 }
 
 /** It is done. */
@@ -128,6 +132,27 @@ export interface EdgeRow {
   seen?: string | null;
   /** Who calls. */
   upstream: string;
+}
+
+/** Who says that it comes. */
+export type EventKind = "announced" | "scheduled";
+
+/** One event that is expected. */
+export interface EventRow {
+  /** Whose demand rises, where that is known. */
+  app?: string | null;
+  /** Expected demand in cores, where that was said. */
+  cores?: number | null;
+  /** How long it lasts, in seconds, where that was said. */
+  duration_s?: number | null;
+  /** Who says that it comes. */
+  kind: EventKind;
+  /** What it is called. */
+  name: string;
+  /** When it comes next, in milliseconds since the Unix epoch. */
+  next_utc_ms: number;
+  /** File and line of what is scheduled. */
+  place?: string | null;
 }
 
 /** Which prediction, which data, which rule, and what happened after. */
@@ -625,4 +650,10 @@ export interface WindowRow {
   probability: number;
   /** Length of the window in seconds. */
   window_s: number;
+}
+
+/** Which event to take back. */
+export interface WithdrawRequest {
+  /** What it is called. */
+  name: string;
 }

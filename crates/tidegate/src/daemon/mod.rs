@@ -6,6 +6,7 @@
 
 mod actor;
 mod answer;
+mod calendar;
 mod coder;
 mod core;
 mod fast;

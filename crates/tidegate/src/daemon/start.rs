@@ -2,6 +2,7 @@
 
 use super::actor::Actor;
 use super::answer::Answers;
+use super::calendar;
 use super::coder::Coder;
 use super::core::Core;
 use super::fast::FastLane;
@@ -54,7 +55,9 @@ pub(super) fn run(arguments: &RunArguments) -> Outcome {
     let coder = Coder::start(&folders, report.layout.clone());
     let state = Arc::new(Mutex::new(restored_state(&store, engine_config(ceiling))));
     let shared = Shared::new();
+    let calendar = calendar::start(&folders.data, outbox.clone()).map_err(Failure::environment)?;
     let answers = Arc::new(Answers {
+        calendar,
         state: state.clone(),
         store: StoreBackend::new(store.reader().clone()),
         outbox: outbox.clone(),

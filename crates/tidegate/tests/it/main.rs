@@ -3,6 +3,7 @@
 mod backtest;
 mod chain;
 mod daemon;
+mod events;
 mod inert;
 mod words;
 mod world;
