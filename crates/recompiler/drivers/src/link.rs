@@ -62,17 +62,10 @@ pub fn link(arguments: &[OsString]) -> Result<Infallible, DriverError> {
         .filter(|argument| !is_for_a_link_time_optimiser(argument))
     {
         let path = Path::new(argument);
-        let replaced = match path.extension().and_then(OsStr::to_str) {
-            Some("o") if path.is_file() => converter.object_file(path)?,
-            Some("rlib") if path.is_file() => {
-                let replaced = converter.archive(path)?;
-                if replaced.is_none() {
-                    precompiled.push(crate_name(path));
-                }
-                replaced
-            }
-            _ => None,
-        };
+        let replaced = converter.replacement(path)?;
+        if replaced.is_none() && extension(path) == Some("rlib") {
+            precompiled.push(crate_name(path));
+        }
         all.push(replaced.map_or_else(|| argument.clone(), PathBuf::into_os_string));
     }
     if tools.runtime.is_some() && !precompiled.is_empty() {
@@ -117,10 +110,10 @@ impl<'a> Converter<'a> {
         let folder = folder.unwrap_or_else(|| std::env::temp_dir().join("tidegate-objects"));
         create_folder(&folder)?;
         let level = level_flag(&std::env::var(LEVEL_VARIABLE).unwrap_or_default());
-        let plugin = read(&tools.plugin)?;
+        let plugin = state_of(&tools.plugin)?;
         let functions = std::env::var_os(FUNCTIONS_VARIABLE).and_then(|path| std::fs::read(path).ok());
         let mut hasher = blake3::Hasher::new();
-        hasher.update(&plugin).update(level.as_bytes());
+        hasher.update(plugin.as_bytes()).update(level.as_bytes());
         hasher.update(&functions.unwrap_or_default());
         Ok(Self {
             tools,
@@ -128,6 +121,15 @@ impl<'a> Converter<'a> {
             level,
             rest: hasher.finalize(),
         })
+    }
+
+    /// What to link in place of an argument; `None` for the argument itself.
+    fn replacement(&self, path: &Path) -> Result<Option<PathBuf>, DriverError> {
+        match extension(path) {
+            Some("o") if path.is_file() => self.object_file(path),
+            Some("rlib") if path.is_file() => self.archive(path),
+            _ => Ok(None),
+        }
     }
 
     /// The converted object, `None` where it is no bitcode.
@@ -262,6 +264,20 @@ fn run(mut command: Command, file: &Path) -> Result<(), DriverError> {
         path: file.to_owned(),
         text: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
     })
+}
+
+/// What tells one build of a file from another, without reading it.
+fn state_of(path: &Path) -> Result<String, DriverError> {
+    let state = std::fs::metadata(path).and_then(|found| Ok((found.len(), found.modified()?)));
+    let state = state.map_err(|source| DriverError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(format!("{state:?}"))
+}
+
+fn extension(path: &Path) -> Option<&str> {
+    path.extension().and_then(OsStr::to_str)
 }
 
 fn is_bitcode(bytes: &[u8]) -> bool {

@@ -92,8 +92,8 @@ fn exceptions_pass_through_variants() {
     };
     let folder = tempfile::tempdir().unwrap();
     let flags = ["--driver-mode=g++", "-std=c++17", "-O2", "-pthread"];
-    let folded = "_Z6foldedIlET_RKSt6vectorIS0_SaIS0_EES0_";
-    let names = [folded, "through", "caught"];
+    let template = "_Z6foldedIlET_RKSt6vectorIS0_SaIS0_EES0_";
+    let names = [template, "through", "caught"];
     let program = tools.build(&[source("exceptions.cpp")], &flags, &names, folder.path());
     storm(program, folder, &tools, &names);
 }
