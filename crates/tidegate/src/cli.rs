@@ -86,6 +86,12 @@ pub(crate) enum Verb {
     /// C compiler driver: clang plus functions that can be switched while the program runs.
     #[command(disable_help_flag = true)]
     Cc(CompilerArguments),
+    /// C++ compiler driver: as `cc`, with clang++.
+    #[command(name = "c++", disable_help_flag = true)]
+    Cxx(CompilerArguments),
+    /// Cargo for Rust programs: as `cargo`, with functions that can be switched while the program runs.
+    #[command(disable_help_flag = true)]
+    Cargo(CompilerArguments),
     /// Say what of a binary or a running process can be switched, and what not and why.
     Inspect(InspectArguments),
     /// Switch functions of a running process to a variant or back to the base.
