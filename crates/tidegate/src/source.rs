@@ -4,7 +4,10 @@ use crate::failure::{Failure, Status};
 use crate::place::Folders;
 use crate::{remember, when};
 use tidegate_dashboard::client::{Client, ClientError, encode};
-use tidegate_dashboard::{Backend, BackendError, Explanation, Report, ReportQuery, View};
+use tidegate_dashboard::{
+    Backend, BackendError, CalibrationQuery, CalibrationView, EventRow, Explanation, GraphView, Report,
+    ReportQuery, View,
+};
 
 /// An open source of answers.
 pub(crate) enum Source {
@@ -70,6 +73,43 @@ impl Source {
                 client.get(&target).map_err(|error| client_failure(&error))
             }
             Self::Store(_, backend) => backend.explain(id).map_err(|error| backend_failure(&error)),
+        }
+    }
+
+    /// How far predictions deserve belief.
+    pub(crate) fn calibration(&self, query: &CalibrationQuery) -> Result<CalibrationView, Failure> {
+        match self {
+            Self::Daemon(client) => {
+                let since = query.since_utc_ms.unwrap_or_default();
+                let target = format!(
+                    "/api/v1/calibration?since_utc_ms={since}&false_alarms={}",
+                    query.false_alarms
+                );
+                client.get(&target).map_err(|error| client_failure(&error))
+            }
+            Self::Store(_, backend) => backend
+                .calibration(query)
+                .map_err(|error| backend_failure(&error)),
+        }
+    }
+
+    /// Events that are expected by name.
+    pub(crate) fn events(&self) -> Result<Vec<EventRow>, Failure> {
+        match self {
+            Self::Daemon(client) => client
+                .get("/api/v1/expected")
+                .map_err(|error| client_failure(&error)),
+            Self::Store(_, backend) => backend.events().map_err(|error| backend_failure(&error)),
+        }
+    }
+
+    /// Which app calls which.
+    pub(crate) fn graph(&self) -> Result<GraphView, Failure> {
+        match self {
+            Self::Daemon(client) => client
+                .get("/api/v1/graph")
+                .map_err(|error| client_failure(&error)),
+            Self::Store(_, backend) => backend.graph().map_err(|error| backend_failure(&error)),
         }
     }
 

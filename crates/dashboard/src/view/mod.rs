@@ -6,14 +6,20 @@
 
 mod answers;
 mod app;
+mod calibration;
 mod code;
+mod event;
+mod graph;
 mod heat;
 mod lease;
 mod map;
 
 pub use answers::{Explanation, Report, ReportRow, Series, Step};
 pub use app::{AppRow, Sparks};
+pub use calibration::{CalibrationRow, CalibrationView, ReliabilityBinRow};
 pub use code::VariantRow;
+pub use event::{EventKind, EventRow};
+pub use graph::{EdgeRow, GraphView};
 pub use heat::{HeatColumn, HeatView};
 pub use lease::{AdviceRow, LeaseOutcome, LeaseRow, LeaseState, PlanView, PredictionRow, Setting};
 pub use map::{ContentionRow, DriverRow, MapRow, MapView, QuantileRow, SkillRow, WindowRow};

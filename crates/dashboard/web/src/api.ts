@@ -61,6 +61,50 @@ export interface AppRow {
   user?: string | null;
 }
 
+/** The predictions of one window: of all units, of one model, or of one unit. */
+export interface CalibrationRow {
+  /** Probability from which a prediction counts as an alarm at the chosen false-alarm rate. */
+  alarm_from?: number | null;
+  /** Share of them in which an event began or went on. */
+  base_rate?: number | null;
+  /** Mean squared error of the probability. */
+  brier?: number | null;
+  /** Mean distance between what was said and what came, over tenths of probability. */
+  calibration_error?: number | null;
+  /** True while the unit is handled by the reactive rule for lack of skill. */
+  demoted: boolean;
+  /** Median seconds that the alarm stood without a break before those. */
+  lead_s?: number | null;
+  /** What the predictions rested on; absent for all. */
+  model?: string | null;
+  /** Share of the onsets that lay within the named 10 % to 90 % quantiles; 0.8 is right. */
+  onset_coverage?: number | null;
+  /** Onsets that had predictions before them. */
+  onsets: number;
+  /** Those before which the alarm stood. */
+  onsets_alarmed: number;
+  /** What was said against what came; empty tenths are left out. */
+  reliability: ReliabilityBinRow[];
+  /** Predictions with a known, untreated outcome. */
+  scored: number;
+  /** Predictions whose outcome was treated or unknown; they judge nothing. */
+  set_aside: number;
+  /** Brier skill score against always saying the base rate; absent while every outcome was the same. */
+  skill?: number | null;
+  /** Of which unit; absent for all. */
+  unit?: string | null;
+  /** Length of the window in seconds. */
+  window_s: number;
+}
+
+/** Rows by unit, window and model. */
+export interface CalibrationView {
+  /** Share of the quiet windows that may be alarmed; thresholds and leads follow from it. */
+  false_alarm_share: number;
+  /** All units first, per window; then each model, then each unit. */
+  rows: CalibrationRow[];
+}
+
 /** How much an app matters. */
 export type Class = "batch" | "standard" | "critical";
 
@@ -94,6 +138,10 @@ export interface DeclareRequest {
   every_s?: number | null;
   /** What it is called. */
   name: string;
+  /** cron's five fields, where it repeats by the wall clock; `at_utc_ms` and `every_s` are then not looked at. */
+  schedule?: string | null;
+  /** IANA name of the time zone of `schedule`; the system's where it is absent. */
+  zone?: string | null;
 }
 
 /** It is done. */
@@ -110,6 +158,47 @@ export interface DriverRow {
   share: number;
 }
 
+/** One app calls another. */
+export interface EdgeRow {
+  /** The file and line that declare it. */
+  declared?: string | null;
+  /** Who is called. */
+  downstream: string;
+  /** Class of the downstream app, what flows down to it included. */
+  downstream_class: string;
+  /** Share of the rises upstream that contention followed. */
+  followed_share?: number | null;
+  /** Median seconds from a rise upstream to contention at the downstream's CPU limit, where any was seen. */
+  lag_s?: number | null;
+  /** Spread of that lag in seconds. */
+  lag_spread_s?: number | null;
+  /** Where it was seen, such as `tcp:5432`. */
+  seen?: string | null;
+  /** Who calls. */
+  upstream: string;
+}
+
+/** Who says that it comes. */
+export type EventKind = "announced" | "scheduled";
+
+/** One event that is expected. */
+export interface EventRow {
+  /** Whose demand rises, where that is known. */
+  app?: string | null;
+  /** Expected demand in cores, where that was said. */
+  cores?: number | null;
+  /** How long it lasts, in seconds, where that was said. */
+  duration_s?: number | null;
+  /** Who says that it comes. */
+  kind: EventKind;
+  /** What it is called. */
+  name: string;
+  /** When it comes next, in milliseconds since the Unix epoch. */
+  next_utc_ms: number;
+  /** File and line of what is scheduled. */
+  place?: string | null;
+}
+
 /** Which prediction, which data, which rule, and what happened after. */
 export interface Explanation {
   forecast?: MapRow | null;
@@ -120,6 +209,14 @@ export interface Explanation {
   steps: Step[];
   /** One line. */
   title: string;
+}
+
+/** Which app calls which. */
+export interface GraphView {
+  /** Sorted by caller, then called. */
+  edges: EdgeRow[];
+  /** What is wrong with what was declared, each with its place. */
+  remarks: string[];
 }
 
 /** Whether the loop turns. */
@@ -346,6 +443,16 @@ export interface QuantileRow {
   q90: number;
 }
 
+/** Predictions of about the same probability. */
+export interface ReliabilityBinRow {
+  /** Share that came true. */
+  came: number;
+  /** How many. */
+  count: number;
+  /** Mean probability that was said. */
+  said: number;
+}
+
 /** What tidegate did or would have done over a time. */
 export interface Report {
   /** Functions whose base was kept. */
@@ -465,7 +572,7 @@ export interface SkillRow {
 }
 
 /** What a prediction rests on. */
-export type Source = "periodic" | "declared" | "classifier" | "persistence" | "reactive";
+export type Source = "periodic" | "declared" | "scheduled" | "upstream" | "classifier" | "persistence" | "reactive";
 
 /** Recent values of one entity, one a sample, oldest first; `null` where nothing was measured. */
 export interface Sparks {
@@ -597,4 +704,10 @@ export interface WindowRow {
   probability: number;
   /** Length of the window in seconds. */
   window_s: number;
+}
+
+/** Which event to take back. */
+export interface WithdrawRequest {
+  /** What it is called. */
+  name: string;
 }

@@ -7,6 +7,7 @@
 
 mod cache;
 mod daemon;
+mod languages;
 mod orchestrator;
 mod real;
 mod runtime;
