@@ -93,7 +93,8 @@ pub(crate) fn run(workspace: &Workspace, arguments: &ForecastingArguments) -> Re
     report.notes.push(bench.tables());
     report.notes.push(format!(
         "{} series, {} origins; traces {}. Bounds come from the best anchor on the same origins; intervals are paired \
-         bootstraps over series. The stream was sent by {}.",
+         bootstraps over series. The stream was sent by {}. Where a source was left out, training never saw it, but our \
+         model goes on learning in the stream from what has happened there; the anchors of that fold do not.",
         traces.series.len(),
         traces.origins,
         &traces.hash[..16],
