@@ -164,7 +164,9 @@ impl Process {
             .get_mut(..image.span.len())
             .ok_or(Reason::BadImage)?;
         span.copy_from_slice(image.span);
-        relocate(span, place, &image, |index| function.anchor(executable, index))?;
+        relocate(span, place, &image, function.body(), |index| {
+            function.anchor(executable, index)
+        })?;
         let place = draft.seal()?;
         unwind::register(place + u64::from(image.eh_frame.0), image.eh_frame.1 as usize);
         let entry = place + u64::from(image.entry);
