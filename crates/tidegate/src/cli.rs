@@ -3,6 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use tidegate_forecast::models::Kind;
 use tidegate_types::Mode;
 
 /// tidegate predicts contention on a shared Linux host and acts before it.
@@ -74,6 +75,8 @@ pub(crate) enum Verb {
     Dump(DumpArguments),
     /// Add history from CSV: `app,time,cpu,memory,disk_read,disk_write,net_rx,net_tx`.
     Import(ImportArguments),
+    /// Forecast recorded series as it would have been done at the time, and judge forecasts.
+    Backtest(BacktestArguments),
     /// Announce an event ahead of time.
     Event(EventArguments),
     /// C compiler driver: clang plus functions that can be switched while the program runs.
@@ -265,6 +268,62 @@ pub(crate) struct ImportArguments {
     pub(crate) places: Places,
     /// The CSV file; `-` for standard input.
     pub(crate) file: PathBuf,
+}
+
+/// `tidegate backtest`.
+#[derive(Args, Debug)]
+#[group(skip)]
+pub(crate) struct BacktestArguments {
+    /// Speak the stream protocol on standard input and output: nothing after an origin is known when it is asked for.
+    #[arg(long, conflicts_with_all = ["input", "origins", "output", "report", "forecasts"])]
+    pub(crate) stream: bool,
+    /// Series: `series_id,timestamp,value`, means over five minutes, in order of time; an empty value is missing.
+    #[arg(
+        long,
+        value_name = "CSV",
+        required_unless_present = "stream",
+        requires = "origins"
+    )]
+    pub(crate) input: Option<PathBuf>,
+    /// Where forecasts are wanted: `series_id,origin,threshold,threshold`.
+    #[arg(long, value_name = "CSV")]
+    pub(crate) origins: Option<PathBuf>,
+    /// Where the forecasts go: one line per origin and target.
+    #[arg(long, value_name = "CSV")]
+    pub(crate) output: Option<PathBuf>,
+    /// Which model.
+    #[arg(long, default_value = "boosted", value_parser = model_named, value_name = "NAME", help = model_help())]
+    pub(crate) model: Kind,
+    /// Trained forests to use instead of the shipped ones.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trained: Option<PathBuf>,
+    /// Judge the forecasts by what came.
+    #[arg(long)]
+    pub(crate) report: bool,
+    /// Judge this table of forecasts instead of making one.
+    #[arg(long, value_name = "CSV", requires = "report", conflicts_with = "output")]
+    pub(crate) forecasts: Option<PathBuf>,
+    /// Table of forecasts that numbers are relative to; without it, our seasonal naive.
+    #[arg(long, value_name = "CSV", requires = "report")]
+    pub(crate) reference: Option<PathBuf>,
+    /// What is known of the series: `series_id`, `dataset` and `train_n`, the length of the part that gives the
+    /// climatology; without it, everything before the first origin.
+    #[arg(long, value_name = "CSV", requires = "report")]
+    pub(crate) meta: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+fn model_named(name: &str) -> Result<Kind, String> {
+    Kind::named(name).ok_or_else(|| format!("there is no such model; there are {}", model_names()))
+}
+
+fn model_names() -> String {
+    Kind::ALL.map(Kind::name).join(", ")
+}
+
+fn model_help() -> String {
+    format!("Which model: {}", model_names())
 }
 
 /// `tidegate event`.

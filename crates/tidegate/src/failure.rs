@@ -64,7 +64,9 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "error: {}", self.text)?;
+        // A policy's error says so itself, above its carets.
+        let text = self.text.strip_prefix("error: ").unwrap_or(&self.text);
+        write!(formatter, "error: {text}")?;
         match &self.hint {
             Some(hint) => write!(formatter, "\nhint: {hint}"),
             None => Ok(()),

@@ -76,6 +76,7 @@ fn dispatch(verb: Verb) -> Outcome {
         Verb::Replay(arguments) => verbs::record::replay(&arguments),
         Verb::Dump(arguments) => verbs::record::dump(&arguments),
         Verb::Import(arguments) => verbs::record::import(&arguments),
+        Verb::Backtest(arguments) => verbs::backtest::backtest(&arguments),
         Verb::Event(arguments) => verbs::control::event(&arguments),
         Verb::Cc(_) => Ok(()),
         Verb::Inspect(arguments) => verbs::code::inspect(&arguments),

@@ -12,7 +12,7 @@ use super::stats::{self, median};
 use crate::demo::{self, Arm, Chosen, Isolation, Options, Outcome, Plan, Scenario, Split, Stage};
 use crate::workspace::Workspace;
 use anyhow::{Context, Result};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Latencies closer than this are noise on a shared machine, in milliseconds.
 const NOISE_MS: f64 = 8.0;
@@ -26,7 +26,7 @@ const FINALISTS: usize = 2;
 const CHOICE_PERIODS: usize = 2;
 /// Scored periods of a row without a bound.
 const ROW_PERIODS: usize = 3;
-const STEP_CORES: f64 = 0.1;
+const STEPS_PER_CORE: f64 = 10.0;
 
 /// Options of the bench.
 #[derive(clap::Args, Clone, Debug)]
@@ -52,6 +52,9 @@ pub(crate) struct DemoArguments {
     /// Untreated periods before each round of the daemon
     #[arg(long, default_value_t = 6)]
     prelude: usize,
+    /// Go on with the arms of a run on this host that was interrupted; what is finished is not played again
+    #[arg(long)]
+    resume: bool,
     /// Only these arms, by name; for trying things out
     #[arg(long, value_delimiter = ',')]
     arms: Vec<String>,
@@ -73,6 +76,22 @@ enum Part {
 impl Part {
     fn includes(self, other: Self) -> bool {
         self == Self::All || self == other
+    }
+}
+
+/// One arm in one round, as it is kept for a run that was interrupted.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+struct Played {
+    round: u64,
+    name: String,
+    outcome: Outcome,
+}
+
+impl Played {
+    fn load(path: &Path) -> Result<Vec<Self>> {
+        let text = std::fs::read(path)
+            .with_context(|| format!("cannot read {}: there is nothing to go on with", path.display()))?;
+        serde_json::from_slice(&text).with_context(|| format!("{} is not as expected", path.display()))
     }
 }
 
@@ -194,20 +213,39 @@ impl Bench {
         ];
         let only = &self.arguments.arms;
         arms.retain(|(name, _)| only.is_empty() || only.iter().any(|only| name.contains(only.as_str())));
-        let mut outcomes: Vec<(String, Outcome)> = arms
-            .iter()
-            .map(|(name, _)| ((*name).to_owned(), Outcome::default()))
-            .collect();
+        let mut played = if self.arguments.resume {
+            Played::load(&self.partial)?
+        } else {
+            Vec::new()
+        };
         for round in 0..self.arguments.rounds {
             for turn in 0..arms.len() {
-                let index = (turn + round as usize) % arms.len();
-                let (name, arm) = arms[index];
-                let outcome = self.play(name, arm, self.arguments.periods, 1 + round)?;
-                outcomes[index].1.extend(outcome);
-                std::fs::write(&self.partial, serde_json::to_vec_pretty(&outcomes)?)?;
+                let (name, arm) = arms[(turn + round as usize) % arms.len()];
+                if played
+                    .iter()
+                    .any(|done: &Played| done.round == round && done.name == name)
+                {
+                    continue;
+                }
+                played.push(Played {
+                    round,
+                    name: name.to_owned(),
+                    outcome: self.play(name, arm, self.arguments.periods, 1 + round)?,
+                });
+                std::fs::write(&self.partial, serde_json::to_vec_pretty(&played)?)?;
             }
         }
-        Ok(outcomes)
+        played.sort_by_key(|done| done.round);
+        let outcome = |name: &str| {
+            let mut whole = Outcome::default();
+            let parts = played.iter().filter(|done| done.name == name);
+            parts.for_each(|done| whole.extend(done.outcome.clone()));
+            whole
+        };
+        Ok(arms
+            .iter()
+            .map(|(name, _)| ((*name).to_owned(), outcome(name)))
+            .collect())
     }
 
     /// Chooses the rivals' parameters on rounds of their own and keeps them for the demo.
@@ -306,12 +344,12 @@ impl Bench {
 /// wants (its queue grows as long as the crowd stays), and those that give one tenant over a step more than the other
 /// (the tenants are alike, so the poorer one decides the latency, and the surplus is the batch's loss).
 fn candidates(scenario: &Scenario) -> Vec<Split> {
-    let steps = |cores: f64| (cores / STEP_CORES).round() as u32;
+    let steps = |cores: f64| (cores * STEPS_PER_CORE).round() as u32;
     let (sum, least) = (
         steps(scenario.rest.sum()),
-        (scenario.demand_cores.1 / STEP_CORES).ceil() as u32,
+        (scenario.demand_cores.1 * STEPS_PER_CORE).ceil() as u32,
     );
-    let cores = |steps: u32| f64::from(steps) * STEP_CORES;
+    let cores = |steps: u32| f64::from(steps) / STEPS_PER_CORE;
     let mut splits = Vec::new();
     for north in least..sum {
         for south in [north, north + 1] {
@@ -457,7 +495,7 @@ mod tests {
         assert!(splits.len() >= 4, "{splits:?}");
         for split in &splits {
             assert!((split.sum() - scenario.rest.sum()).abs() < 1e-9, "{split}");
-            assert!(split.0[2] >= STEP_CORES - 1e-9, "{split}");
+            assert!(split.0[2] >= 1.0 / STEPS_PER_CORE - 1e-9, "{split}");
         }
     }
 

@@ -5,6 +5,7 @@
 //! times bind benches, never tests.
 
 mod demo;
+mod forecasting;
 pub(crate) mod host;
 mod recompiler;
 pub(crate) mod report;
@@ -16,7 +17,7 @@ use anyhow::Result;
 use clap::Subcommand;
 
 /// Every bench there is.
-pub(crate) const NAMES: [&str; 3] = ["telemetry", "recompiler", "demo"];
+pub(crate) const NAMES: [&str; 4] = ["telemetry", "recompiler", "demo", "forecasting"];
 
 /// Options of `cargo xtask bench`.
 #[derive(clap::Args)]
@@ -36,6 +37,8 @@ enum Bench {
     Recompiler(recompiler::RecompilerArguments),
     /// Acting ahead against rivals at their best
     Demo(demo::DemoArguments),
+    /// Forecasts of real traces beside other people's
+    Forecasting(forecasting::ForecastingArguments),
 }
 
 /// Runs one bench; true where every bound holds.
@@ -49,6 +52,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
             recompiler::run(&workspace, options)?,
         ),
         Bench::Demo(options) => (options.name(), "Acting ahead", demo::run(&workspace, options)?),
+        Bench::Forecasting(options) => (
+            "forecasting",
+            "Forecasts of real traces",
+            forecasting::run(&workspace, options)?,
+        ),
     };
     let path = report.publish(&workspace, name)?;
     println!("written: {}", path.display());

@@ -73,11 +73,16 @@ impl Report {
     /// A median with its interval; the bound is on the median.
     pub(crate) fn estimate(&mut self, metric: &str, estimate: Estimate, unit: &str, bound: Option<Bound>) {
         self.value(metric, estimate.median, unit, bound);
+        self.last_interval((estimate.low, estimate.high));
+    }
+
+    /// Gives the last number its 95 % interval.
+    pub(crate) fn last_interval(&mut self, (low, high): (f64, f64)) {
         if let Some(row) = self.rows.last_mut()
-            && estimate.low.is_finite()
-            && estimate.high.is_finite()
+            && low.is_finite()
+            && high.is_finite()
         {
-            row.interval = Some((estimate.low, estimate.high));
+            row.interval = Some((low, high));
         }
     }
 

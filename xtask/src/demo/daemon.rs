@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long the daemon may take to say that it is ready.
-const READY: Duration = Duration::from_secs(20);
+const READY: Duration = Duration::from_mins(1);
 /// How long it may take to give everything back and end.
 const STOP: Duration = Duration::from_secs(10);
 /// What it prints on standard error when it is up.

@@ -54,9 +54,9 @@ pub(crate) struct Scenario {
 impl Scenario {
     /// The scenario that is promised in SPECIFICATION.md: period 45 s, crowds of 6 s, jitter ±0.5 s.
     ///
-    /// The ceiling is what a tenant's one thread can use, so that whoever is raised in time is not held up at all, and
-    /// arms differ by when they act only. (At 0.8 cores the luck of the arrivals and a host that is slower than when
-    /// it was calibrated throttled the oracle's tenants, too.)
+    /// The ceiling leaves a crowd so much room that whoever is raised in time is not held up at all, and arms differ
+    /// by when they act only. (At 0.8 cores the luck of the arrivals, and a host that is slower than when it was
+    /// calibrated, throttled the oracle's tenants, too.)
     pub(crate) fn promised() -> Self {
         Self {
             period_s: 45.0,

@@ -88,7 +88,8 @@ fn jobs(workspace: &Workspace) -> Vec<suite::Job> {
 
 /// The built daemon on real groups, with real load: inert, recorded, killed, stopped.
 fn proof(workspace: &Workspace) -> Suite {
-    let mut command = Command::new(std::env::current_exe().unwrap_or_else(|_| "xtask".into()));
+    // Not this executable: it was built anew meanwhile.
+    let mut command = Command::new(workspace.target.join("debug/xtask"));
     command
         .args(["prove", "--tidegate"])
         .arg(workspace.target.join("debug/tidegate"))

@@ -10,6 +10,7 @@
 //! It does not decide anything: leases and shifts are the planner's.
 #![forbid(unsafe_code)]
 
+pub mod backtest;
 mod calibrate;
 mod confidence;
 mod config;
@@ -21,6 +22,7 @@ mod features;
 mod forecaster;
 mod map;
 mod model;
+pub mod models;
 mod periodic;
 mod readings;
 mod report;

@@ -7,6 +7,7 @@ use crate::out::say;
 use crate::place::Folders;
 use crate::table::{bytes, print};
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::process::ExitCode;
 use tidegate_variants::VariantsError;
@@ -20,8 +21,23 @@ pub(crate) fn compile(arguments: &[OsString]) -> ExitCode {
     ExitCode::from(crate::failure::Status::Environment as u8)
 }
 
+/// Where to look when a process cannot be switched.
+const LOOK: &str = "`tidegate inspect PID` tells what is switchable, and what is not and why";
+
 fn failure(error: VariantsError) -> Failure {
-    Failure::environment(error)
+    let hint = match &error {
+        VariantsError::NotConnected { .. } | VariantsError::UnknownFunction { .. } => Some(LOOK),
+        VariantsError::File { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
+            Some("run the command as the owner of the file or the process, or with sudo")
+        }
+        VariantsError::NotAllowed { .. } => Some("run the command as the owner of the process, or with sudo"),
+        _ => None,
+    };
+    let failure = Failure::environment(error);
+    match hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
 }
 
 fn ask_at(folders: &Folders, command: &Command) -> Result<Answer, Failure> {
@@ -32,7 +48,7 @@ fn ask_at(folders: &Folders, command: &Command) -> Result<Answer, Failure> {
         ..host
     };
     match ask(options, command).map_err(failure)? {
-        Answer::Failed { error } => Err(Failure::finding(error)),
+        Answer::Failed { error } => Err(Failure::finding(error).hint(LOOK)),
         answer => Ok(answer),
     }
 }

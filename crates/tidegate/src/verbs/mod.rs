@@ -1,5 +1,6 @@
 //! One function per verb.
 
+pub(crate) mod backtest;
 pub(crate) mod check;
 pub(crate) mod code;
 pub(crate) mod control;

@@ -1,5 +1,6 @@
 //! The forecast on simulated hosts, by a simulated clock.
 
+mod backtest;
 mod bursts;
 mod calibration;
 mod robust;

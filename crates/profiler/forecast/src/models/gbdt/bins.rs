@@ -3,30 +3,39 @@
 /// Bin of a missing value; real values have bins 1 and up.
 pub(crate) const MISSING: u8 = 0;
 
-/// Rows of features, column by column, with their bins.
-#[derive(Clone, Debug)]
+/// Rows of features as bins, row by row.
+#[derive(Clone, Debug, Default)]
 pub struct Matrix {
     rows: usize,
-    pub(crate) bins: Vec<Vec<u8>>,
+    bins: Vec<u8>,
     /// Upper edges per feature: a value belongs to the first bin whose edge is not below it.
     pub(crate) edges: Vec<Vec<f32>>,
 }
 
 impl Matrix {
-    /// Bins `columns` (one per feature, all of the same length) into at most `max_bins` (2 to 254) each, by
-    /// the quantiles of at most 20,000 evenly spaced rows. NaN is missing.
-    pub fn new(columns: &[Vec<f32>], max_bins: usize) -> Self {
-        let rows = columns.first().map_or(0, Vec::len);
-        let edges: Vec<Vec<f32>> = columns
+    /// Bins `values` (rows of `width` features, one after the other) into at most `max_bins` (2 to 254) bins per
+    /// feature, by the quantiles of at most 20,000 evenly spaced rows. NaN is missing.
+    pub fn new(values: &[f32], width: usize, max_bins: usize) -> Self {
+        let edges = (0..width).map(|feature| edges_of(values, width, feature, max_bins.clamp(2, 254)));
+        let mut matrix = Self {
+            rows: 0,
+            bins: Vec::with_capacity(values.len()),
+            edges: edges.collect(),
+        };
+        if width > 0 {
+            values.chunks_exact(width).for_each(|row| matrix.push(row));
+        }
+        matrix
+    }
+
+    /// Adds one row, with the edges that there are.
+    fn push(&mut self, row: &[f32]) {
+        let binned = row
             .iter()
-            .map(|column| edges_of(column, max_bins.clamp(2, 254)))
-            .collect();
-        let binned = columns
-            .iter()
-            .zip(&edges)
-            .map(|(column, edges)| column.iter().map(|value| bin_of(*value, edges)).collect());
-        let bins = binned.collect();
-        Self { rows, bins, edges }
+            .zip(&self.edges)
+            .map(|(value, edges)| bin_of(*value, edges));
+        self.bins.extend(binned);
+        self.rows += 1;
     }
 
     /// Number of rows.
@@ -37,6 +46,11 @@ impl Matrix {
     /// Number of features.
     pub fn width(&self) -> usize {
         self.edges.len()
+    }
+
+    /// The bins of one row.
+    pub(crate) fn row(&self, row: usize) -> &[u8] {
+        &self.bins[row * self.width()..(row + 1) * self.width()]
     }
 }
 
@@ -50,15 +64,11 @@ fn bin_of(value: f32, edges: &[f32]) -> u8 {
     1 + position as u8
 }
 
-fn edges_of(column: &[f32], max_bins: usize) -> Vec<f32> {
+fn edges_of(values: &[f32], width: usize, feature: usize, max_bins: usize) -> Vec<f32> {
     const SAMPLED_ROWS: usize = 20_000;
-    let step = column.len().div_ceil(SAMPLED_ROWS).max(1);
-    let mut values: Vec<f32> = column
-        .iter()
-        .step_by(step)
-        .copied()
-        .filter(|value| !value.is_nan())
-        .collect();
+    let step = (values.len() / width).div_ceil(SAMPLED_ROWS).max(1);
+    let column = values.iter().skip(feature).step_by(step * width);
+    let mut values: Vec<f32> = column.copied().filter(|value| !value.is_nan()).collect();
     values.sort_by(f32::total_cmp);
     let mut distinct = values.clone();
     distinct.dedup();

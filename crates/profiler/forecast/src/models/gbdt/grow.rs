@@ -30,9 +30,6 @@ impl Cell {
     }
 }
 
-/// Bins a histogram has room for.
-const BINS: usize = 256;
-
 /// A split that a leaf could make.
 #[derive(Clone, Copy, Debug)]
 struct Split {
@@ -76,6 +73,7 @@ pub(crate) fn grow(
         matrix,
         gradients,
         features,
+        starts: starts_of(matrix, features),
         parameters,
         tree: Tree::default(),
     };
@@ -84,11 +82,22 @@ pub(crate) fn grow(
     while open.len() < parameters.max_leaves {
         let Some(chosen) = best_leaf(&open) else { break };
         let leaf = open.swap_remove(chosen);
-        let (left, right) = grower.split(leaf, rows);
+        let (left, right) = grower.split(&leaf, rows);
         open.push(left);
         open.push(right);
     }
     grower.finish(open)
+}
+
+/// Each feature has a cell for missing values and one per bin.
+fn starts_of(matrix: &Matrix, features: &[usize]) -> Vec<u32> {
+    let mut starts = vec![0];
+    let mut end = 0;
+    for feature in features {
+        end += matrix.edges[*feature].len() as u32 + 1;
+        starts.push(end);
+    }
+    starts
 }
 
 fn best_leaf(open: &[Open]) -> Option<usize> {
@@ -105,6 +114,8 @@ struct Grower<'a> {
     matrix: &'a Matrix,
     gradients: &'a Gradients,
     features: &'a [usize],
+    /// Where the cells of each of `features` begin in a histogram, and the length of a histogram.
+    starts: Vec<u32>,
     parameters: &'a Parameters,
     tree: Tree,
 }
@@ -112,7 +123,8 @@ struct Grower<'a> {
 impl Grower<'_> {
     fn open_root(&mut self, rows: &[u32]) -> Open {
         let histogram = self.histogram(rows);
-        let total = histogram[..BINS]
+        let total = self
+            .cells(&histogram, 0)
             .iter()
             .fold(Cell::default(), |sum, cell| sum.plus(*cell));
         self.open(
@@ -132,7 +144,10 @@ impl Grower<'_> {
         histogram: Vec<Cell>,
         parent: Option<(usize, bool)>,
     ) -> Open {
-        let best = self.best_split(&histogram, total, bounds);
+        let splittable = rows.len() >= 2 * self.parameters.min_rows.max(1);
+        let best = splittable
+            .then(|| self.best_split(&histogram, total, bounds))
+            .flatten();
         Open {
             rows,
             total,
@@ -143,16 +158,23 @@ impl Grower<'_> {
         }
     }
 
+    /// The cells of the feature at `position` of `features`.
+    fn cells<'h>(&self, histogram: &'h [Cell], position: usize) -> &'h [Cell] {
+        &histogram[self.starts[position] as usize..self.starts[position + 1] as usize]
+    }
+
     fn histogram(&self, rows: &[u32]) -> Vec<Cell> {
-        let mut cells = vec![Cell::default(); self.features.len() * BINS];
-        for (position, feature) in self.features.iter().enumerate() {
-            let bins = &self.matrix.bins[*feature];
-            let cells = &mut cells[position * BINS..(position + 1) * BINS];
-            for row in rows {
-                let row = *row as usize;
-                let cell = &mut cells[bins[row] as usize];
-                cell.gradient += f64::from(self.gradients.gradient[row]);
-                cell.hessian += f64::from(self.gradients.hessian[row]);
+        let length = self.starts.last().copied().unwrap_or(0);
+        let mut cells = vec![Cell::default(); length as usize];
+        for row in rows {
+            let row = *row as usize;
+            let bins = self.matrix.row(row);
+            let gradient = f64::from(self.gradients.gradient[row]);
+            let hessian = f64::from(self.gradients.hessian[row]);
+            for (feature, start) in self.features.iter().zip(&self.starts) {
+                let cell = &mut cells[*start as usize + bins[*feature] as usize];
+                cell.gradient += gradient;
+                cell.hessian += hessian;
                 cell.count += 1;
             }
         }
@@ -162,7 +184,7 @@ impl Grower<'_> {
     fn best_split(&self, histogram: &[Cell], total: Cell, bounds: (f64, f64)) -> Option<Split> {
         let mut best: Option<Split> = None;
         for (position, feature) in self.features.iter().enumerate() {
-            let cells = &histogram[position * BINS..(position + 1) * BINS];
+            let cells = self.cells(histogram, position);
             let bins = self.matrix.edges[*feature].len();
             for missing_left in [false, true] {
                 if missing_left && cells[MISSING as usize].count == 0 {
@@ -195,8 +217,8 @@ impl Grower<'_> {
         } else {
             Cell::default()
         };
-        for bin in 1..bins {
-            left = left.plus(cells[bin]);
+        for (bin, cell) in cells.iter().enumerate().take(bins).skip(1) {
+            left = left.plus(*cell);
             let right = total.minus(left);
             let Some(gain) = self.gain(left, right, total, bounds, feature) else {
                 continue;
@@ -237,7 +259,7 @@ impl Grower<'_> {
         (-cell.gradient / (cell.hessian + self.parameters.ridge)).clamp(bounds.0, bounds.1)
     }
 
-    fn split(&mut self, leaf: Open, rows: &mut [u32]) -> (Open, Open) {
+    fn split(&mut self, leaf: &Open, rows: &mut [u32]) -> (Open, Open) {
         let split = leaf.best.expect("a leaf is split only where it has a split");
         let node = self.tree.nodes.len();
         self.tree.nodes.push(Node {
@@ -248,14 +270,13 @@ impl Grower<'_> {
             right: 0,
         });
         self.attach(leaf.parent, node as u32);
-        let bins = &self.matrix.bins[split.feature];
-        let goes_left = |row: u32| match bins[row as usize] {
+        let goes_left = |row: u32| match self.matrix.row(row as usize)[split.feature] {
             MISSING => split.missing_left,
             bin => bin <= split.bin,
         };
         let middle = leaf.rows.start + partition(&mut rows[leaf.rows.clone()], goes_left);
         let (left_rows, right_rows) = (leaf.rows.start..middle, middle..leaf.rows.end);
-        let (left_bounds, right_bounds) = self.child_bounds(&leaf, &split);
+        let (left_bounds, right_bounds) = self.child_bounds(leaf, &split);
         let left_is_small = left_rows.len() <= right_rows.len();
         let small = self.histogram(
             &rows[if left_is_small {
@@ -290,7 +311,10 @@ impl Grower<'_> {
     /// A monotone split fences its two sides off from each other at the middle of their values.
     fn child_bounds(&self, leaf: &Open, split: &Split) -> ((f64, f64), (f64, f64)) {
         let (low, high) = leaf.bounds;
-        let middle = (self.value(split.left, leaf.bounds) + self.value(split.right, leaf.bounds)) / 2.0;
+        let middle = f64::midpoint(
+            self.value(split.left, leaf.bounds),
+            self.value(split.right, leaf.bounds),
+        );
         match self.parameters.monotone.get(split.feature).copied().unwrap_or(0) {
             0 => (leaf.bounds, leaf.bounds),
             1.. => ((low, middle), (middle, high)),

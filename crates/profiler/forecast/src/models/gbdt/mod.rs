@@ -13,5 +13,7 @@ mod train;
 mod tree;
 
 pub use bins::Matrix;
-pub use train::{Loss, Parameters, train};
-pub use tree::{Forest, Tree};
+pub(crate) use train::Random;
+pub use train::{Loss, Parameters, train, train_quantiles};
+pub(crate) use tree::Node;
+pub use tree::{Forest, QuantileForest, Tree};

@@ -2,7 +2,7 @@
 
 use super::bins::Matrix;
 use super::grow::{Gradients, grow};
-use super::tree::{Forest, Tree};
+use super::tree::{Forest, QuantileForest, Tree};
 use serde::{Deserialize, Serialize};
 
 /// What a forest is trained for.
@@ -58,8 +58,9 @@ impl Default for Parameters {
     }
 }
 
-/// SplitMix64: a small generator whose stream is the same everywhere (Steele et al., OOPSLA 2014).
-struct Random(u64);
+/// `SplitMix64`: a small generator whose stream is the same everywhere (Steele et al., OOPSLA 2014).
+#[derive(Clone, Debug)]
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
@@ -70,7 +71,7 @@ impl Random {
     }
 
     /// Uniform in [0, 1).
-    fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
@@ -85,9 +86,10 @@ pub fn train(
     mut keep_going: impl FnMut(usize) -> bool,
 ) -> Forest {
     let rows = matrix.rows().min(targets.len());
+    let base = base_of(&targets[..rows], loss);
     let mut forest = Forest {
         width: matrix.width(),
-        base: base_of(&targets[..rows], loss),
+        base,
         trees: Vec::new(),
     };
     let mut scores = vec![forest.base; rows];
@@ -98,11 +100,7 @@ pub fn train(
         }
         let gradients = gradients_of(&scores, targets, loss);
         let mut sampled = sample(rows, parameters.row_share, &mut random);
-        let mut features = sample(matrix.width(), parameters.feature_share, &mut random);
-        if features.is_empty() {
-            features = (0..matrix.width() as u32).collect();
-        }
-        let features: Vec<usize> = features.into_iter().map(|feature| feature as usize).collect();
+        let features = features_of(matrix, parameters, &mut random);
         let (mut tree, ranges) = grow(matrix, &gradients, &mut sampled, &features, parameters);
         if let Loss::Quantile(level) = loss {
             renew_leaves(&mut tree, &ranges, &sampled, targets, &scores, level);
@@ -110,10 +108,101 @@ pub fn train(
         for leaf in &mut tree.leaves {
             *leaf *= parameters.learning_rate;
         }
-        add(&tree, matrix, &mut scores);
+        let binned = BinnedTree::new(&tree, matrix);
+        for (row, score) in scores.iter_mut().enumerate() {
+            *score += tree.leaves[binned.leaf_of(matrix.row(row))];
+        }
         forest.trees.push(tree);
     }
     forest
+}
+
+/// Trains all `levels` (each between 0 and 1) at once: each round's tree is shaped by the pinball loss of one level
+/// in turn, and its leaves hold the quantiles of the errors at every level. One tree where others grow one per level.
+///
+/// `starts` are quantiles that another forecaster gave (row by row, `levels` each); the trees learn what to add.
+pub fn train_quantiles(
+    matrix: &Matrix,
+    targets: &[f32],
+    starts: &[f32],
+    levels: &[f32],
+    parameters: &Parameters,
+) -> QuantileForest {
+    let rows = matrix.rows().min(targets.len());
+    let mut forest = QuantileForest {
+        width: matrix.width(),
+        levels: levels.len(),
+        trees: Vec::new(),
+    };
+    let column = |level| starts.iter().skip(level).step_by(levels.len()).copied();
+    let mut scores: Vec<Vec<f32>> = (0..levels.len()).map(|level| column(level).collect()).collect();
+    let mut random = Random(parameters.seed);
+    for round in 0..parameters.trees {
+        if rows == 0 || levels.is_empty() {
+            break;
+        }
+        // Seven is prime to the twelve levels of a forecast, so that neighbours do not follow each other.
+        let shaping = (round * 7 + 5) % levels.len();
+        let gradients = gradients_of(&scores[shaping], targets, Loss::Quantile(levels[shaping]));
+        let mut sampled = sample(rows, parameters.row_share, &mut random);
+        let features = features_of(matrix, parameters, &mut random);
+        let (shape, ranges) = grow(matrix, &gradients, &mut sampled, &features, parameters);
+        let mut tree = Tree {
+            nodes: shape.nodes,
+            leaves: Vec::with_capacity(ranges.len() * levels.len()),
+        };
+        for range in &ranges {
+            for (level, scores) in levels.iter().zip(&scores) {
+                let residual = |row: &u32| targets[*row as usize] - scores[*row as usize];
+                let mut residuals: Vec<f32> = sampled[range.clone()].iter().map(residual).collect();
+                tree.leaves
+                    .push(parameters.learning_rate * quantile(&mut residuals, *level));
+            }
+        }
+        let binned = BinnedTree::new(&tree, matrix);
+        for row in 0..rows {
+            let leaf = binned.leaf_of(matrix.row(row)) * levels.len();
+            for (scores, value) in scores.iter_mut().zip(&tree.leaves[leaf..]) {
+                scores[row] += value;
+            }
+        }
+        forest.trees.push(tree);
+    }
+    forest
+}
+
+fn features_of(matrix: &Matrix, parameters: &Parameters, random: &mut Random) -> Vec<usize> {
+    let sampled = sample(matrix.width(), parameters.feature_share, random);
+    if sampled.is_empty() {
+        return (0..matrix.width()).collect();
+    }
+    sampled.into_iter().map(|feature| feature as usize).collect()
+}
+
+/// A tree whose thresholds are bins: what rows of the matrix are asked with.
+struct BinnedTree<'a> {
+    tree: &'a Tree,
+    bins: Vec<u8>,
+}
+
+impl<'a> BinnedTree<'a> {
+    fn new(tree: &'a Tree, matrix: &Matrix) -> Self {
+        let bin = |node: &super::tree::Node| {
+            let edges = &matrix.edges[node.feature as usize];
+            edges.partition_point(|edge| *edge < node.threshold) as u8 + 1
+        };
+        Self {
+            tree,
+            bins: tree.nodes.iter().map(bin).collect(),
+        }
+    }
+
+    fn leaf_of(&self, row: &[u8]) -> usize {
+        self.tree.descend(|place, node| match row[node.feature as usize] {
+            super::bins::MISSING => node.missing_left,
+            bin => bin <= self.bins[place],
+        })
+    }
 }
 
 fn base_of(targets: &[f32], loss: Loss) -> f32 {
@@ -177,29 +266,17 @@ fn renew_leaves(
     }
 }
 
-/// Adds one tree to the scores of all rows, by bins' edges.
-fn add(tree: &Tree, matrix: &Matrix, scores: &mut [f32]) {
-    let mut row_values = vec![0.0; matrix.width()];
-    let used: Vec<usize> = {
-        let mut used: Vec<usize> = tree.nodes.iter().map(|node| node.feature as usize).collect();
-        used.sort_unstable();
-        used.dedup();
-        used
-    };
-    for (row, score) in scores.iter_mut().enumerate() {
-        for feature in &used {
-            row_values[*feature] = match matrix.bins[*feature][row] {
-                super::bins::MISSING => f32::NAN,
-                bin => matrix.edges[*feature][bin as usize - 1],
-            };
-        }
-        *score += tree.predict(&row_values);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn matrix_of(columns: &[Vec<f32>]) -> Matrix {
+        let rows = columns.first().map_or(0, Vec::len);
+        let values: Vec<f32> = (0..rows)
+            .flat_map(|row| columns.iter().map(move |column| column[row]))
+            .collect();
+        Matrix::new(&values, columns.len(), 64)
+    }
 
     /// Rows of (x, noise, sometimes missing) with P(event) rising in x.
     fn made(rows: usize) -> (Vec<Vec<f32>>, Vec<f32>) {
@@ -228,7 +305,7 @@ mod tests {
     #[test]
     fn events_are_learned_and_the_same_seed_gives_the_same_forest() {
         let (columns, targets) = made(6000);
-        let matrix = Matrix::new(&columns, 64);
+        let matrix = matrix_of(&columns);
         let parameters = Parameters {
             trees: 40,
             monotone: vec![1],
@@ -266,7 +343,7 @@ mod tests {
             .iter()
             .map(|x| x * 10.0 + random.unit() as f32 * (1.0 + x))
             .collect();
-        let matrix = Matrix::new(&[x.clone()], 64);
+        let matrix = matrix_of(std::slice::from_ref(&x));
         for level in [0.1, 0.5, 0.95] {
             let parameters = Parameters {
                 feature_share: 1.0,
@@ -286,14 +363,14 @@ mod tests {
     #[test]
     fn nothing_to_learn_from_is_no_panic() {
         let forest = train(
-            &Matrix::new(&[], 64),
+            &matrix_of(&[]),
             &[],
             Loss::Logistic,
             &Parameters::default(),
             |_| true,
         );
         assert_eq!(forest.trees.len(), 0);
-        let constant = Matrix::new(&[vec![1.0; 200]], 64);
+        let constant = matrix_of(&[vec![1.0; 200]]);
         let forest = train(
             &constant,
             &[0.0; 200],
@@ -302,5 +379,40 @@ mod tests {
             |_| true,
         );
         assert!(forest.probability(&[1.0]) < 0.01);
+    }
+
+    #[test]
+    fn one_forest_gives_all_quantiles() {
+        let mut random = Random(3);
+        let x: Vec<f32> = (0..8000).map(|_| random.unit() as f32).collect();
+        let y: Vec<f32> = x
+            .iter()
+            .map(|x| x * 10.0 + random.unit() as f32 * (1.0 + x))
+            .collect();
+        let levels = [0.1, 0.5, 0.95];
+        let parameters = Parameters {
+            feature_share: 1.0,
+            ..Parameters::default()
+        };
+        let forest = train_quantiles(
+            &matrix_of(std::slice::from_ref(&x)),
+            &y,
+            &vec![5.0; 3 * y.len()],
+            &levels,
+            &parameters,
+        );
+        assert!(forest.is_sound());
+        let mut below = [0_usize; 3];
+        for (x, y) in x.iter().zip(&y) {
+            let mut quantiles = [5.0; 3];
+            forest.add_to(&[*x], &mut quantiles);
+            for (count, quantile) in below.iter_mut().zip(quantiles) {
+                *count += usize::from(*y <= quantile);
+            }
+        }
+        for (level, count) in levels.iter().zip(below) {
+            let share = count as f32 / y.len() as f32;
+            assert!((share - level).abs() < 0.02, "level {level} covers {share}");
+        }
     }
 }

@@ -29,19 +29,25 @@ impl Tree {
 
     /// The index of the leaf that `row` falls into. A tree without nodes is one leaf.
     pub(crate) fn leaf_of(&self, row: &[f32]) -> usize {
+        self.descend(|_, node| {
+            let value = row[node.feature as usize];
+            value <= node.threshold || (node.missing_left && value.is_nan())
+        })
+    }
+
+    /// The index of the leaf that is reached when `left` says where each node (number and node) leads.
+    pub(crate) fn descend(&self, left: impl Fn(usize, &Node) -> bool) -> usize {
         if self.nodes.is_empty() {
             return 0;
         }
         let mut at = 0_u32;
         while at & LEAF == 0 {
             let node = &self.nodes[at as usize];
-            let value = row[node.feature as usize];
-            let left = if value.is_nan() {
-                node.missing_left
+            at = if left(at as usize, node) {
+                node.left
             } else {
-                value <= node.threshold
+                node.right
             };
-            at = if left { node.left } else { node.right };
         }
         (at & !LEAF) as usize
     }
@@ -54,12 +60,18 @@ impl Tree {
     /// True when every reference points at a node or leaf that exists and every feature is below `width`;
     /// what was read from a file must pass before it is asked.
     pub fn is_sound(&self, width: usize) -> bool {
+        self.is_sound_with(width, 1)
+    }
+
+    fn is_sound_with(&self, width: usize, outputs: usize) -> bool {
+        let leaves = self.leaves.len().checked_div(outputs).unwrap_or(0);
         let sound = |parent: usize, reference: u32| match reference & LEAF {
             0 => (reference as usize) > parent && (reference as usize) < self.nodes.len(),
-            _ => ((reference & !LEAF) as usize) < self.leaves.len(),
+            _ => ((reference & !LEAF) as usize) < leaves,
         };
         let nodes = self.nodes.iter().enumerate();
-        !self.leaves.is_empty()
+        leaves > 0
+            && self.leaves.iter().all(|value| value.is_finite())
             && nodes.fold(true, |all, (index, node)| {
                 all && (node.feature as usize) < width && sound(index, node.left) && sound(index, node.right)
             })
@@ -93,5 +105,35 @@ impl Forest {
     /// See [`Tree::is_sound`].
     pub fn is_sound(&self) -> bool {
         self.trees.iter().all(|tree| tree.is_sound(self.width))
+    }
+}
+
+/// A boosted sum of trees whose leaves hold what is to be added to each of several quantiles.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct QuantileForest {
+    /// Features of a row.
+    pub width: usize,
+    /// Values of a leaf: one per quantile level.
+    pub levels: usize,
+    /// The trees; the values of a leaf stand together.
+    pub trees: Vec<Tree>,
+}
+
+impl QuantileForest {
+    /// Adds what the trees say about one row of `width` features to `quantiles`, and puts these in rising order.
+    pub fn add_to(&self, row: &[f32], quantiles: &mut [f32]) {
+        for tree in &self.trees {
+            let leaf = tree.leaf_of(row) * self.levels;
+            for (quantile, value) in quantiles.iter_mut().zip(&tree.leaves[leaf..]) {
+                *quantile += value;
+            }
+        }
+        quantiles.sort_unstable_by(f32::total_cmp);
+    }
+
+    /// See [`Tree::is_sound`].
+    pub fn is_sound(&self) -> bool {
+        let trees = &mut self.trees.iter();
+        trees.all(|tree| tree.is_sound_with(self.width, self.levels))
     }
 }

@@ -1,0 +1,41 @@
+//! The linear forecaster and its residual blocks alone, without anything trained elsewhere.
+
+use super::past::NotLater;
+use super::series::Series;
+use super::{Forecast, SeriesModel, THRESHOLDS, transposed};
+
+/// The ridge regression of one series.
+#[derive(Clone, Debug)]
+pub struct Linear {
+    series: Series,
+    thresholds: [f64; THRESHOLDS],
+}
+
+impl Linear {
+    /// A series with one value every `step_s` seconds.
+    pub fn new(step_s: u32, thresholds: [f64; THRESHOLDS]) -> Self {
+        Self {
+            series: Series::new(step_s),
+            thresholds,
+        }
+    }
+}
+
+impl SeriesModel for Linear {
+    fn observe(&mut self, time_s: i64, value: f64) -> Result<(), NotLater> {
+        self.series.observe(time_s, value).map(|_| ())
+    }
+
+    fn last_s(&self) -> Option<i64> {
+        let past = self.series.past();
+        (!past.is_empty()).then(|| past.last_s())
+    }
+
+    fn forecast(&mut self) -> Option<Forecast> {
+        let moment = self.series.moment()?;
+        Some(Forecast {
+            quantiles: moment.blocks.quantiles(),
+            chances: transposed(self.thresholds.map(|threshold| moment.blocks.chances(threshold))),
+        })
+    }
+}

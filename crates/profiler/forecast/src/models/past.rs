@@ -1,0 +1,243 @@
+//! One series' recent values, and what follows from them alone: its middle, its range and its scale.
+//!
+//! Eight days of five-minute means are kept in time order, gaps as NaN, so that every other module reads one
+//! slice. Middle, range and scale are refreshed once an hour from the last week: forecasts of all models are
+//! made in units of the scale, so that one model serves every series.
+
+/// Steps of a day.
+pub const DAY: usize = 288;
+/// Steps that a forecast looks ahead.
+pub const HORIZON: usize = 12;
+/// Steps of a series that are kept: what the features of a week ago need.
+pub const KEPT: usize = 8 * DAY + HORIZON;
+/// Values are moved to the front of the buffer this often, in steps.
+const SLACK: usize = DAY;
+/// Steps between two looks at middle, range and scale.
+const REFRESH: u64 = 12;
+/// A longer gap than this starts the series anew: nothing that is kept would still be looked at.
+const GAP_MAX: usize = KEPT;
+/// One-minute values that are kept.
+pub const FINE: usize = 10;
+
+/// The recent past of one series.
+#[derive(Clone, Debug)]
+pub struct Past {
+    step_s: i64,
+    values: Vec<f64>,
+    last_s: Option<i64>,
+    seen: u64,
+    fine: Vec<(i64, f64)>,
+    middle: f64,
+    scale: f64,
+    range: (f64, f64),
+    last: f64,
+}
+
+/// What was wrong with an observation's time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotLater {
+    /// The time that the observation had to be later than, in Unix seconds.
+    pub after_s: i64,
+}
+
+impl Past {
+    /// An empty past of a series with one value every `step_s` seconds (at least 1).
+    pub fn new(step_s: u32) -> Self {
+        Self {
+            step_s: i64::from(step_s.max(1)),
+            values: Vec::new(),
+            last_s: None,
+            seen: 0,
+            fine: Vec::new(),
+            middle: 0.0,
+            scale: 1.0,
+            range: (f64::NAN, f64::NAN),
+            last: f64::NAN,
+        }
+    }
+
+    /// Takes in the mean over the step that begins at `time_s` (Unix seconds). What is not finite is missing.
+    /// Returns how many steps passed since the one before (1 without a gap).
+    pub fn push(&mut self, time_s: i64, value: f64) -> Result<usize, NotLater> {
+        let steps = match self.last_s {
+            None => 1,
+            Some(last_s) if time_s <= last_s => return Err(NotLater { after_s: last_s }),
+            Some(last_s) => self.steps_between(last_s, time_s),
+        };
+        if steps > GAP_MAX {
+            self.values.clear();
+            self.fine.clear();
+        } else {
+            (1..steps).for_each(|_| self.append(f64::NAN));
+        }
+        self.append(if value.is_finite() { value } else { f64::NAN });
+        if value.is_finite() {
+            self.last = value;
+        }
+        self.last_s = Some(time_s);
+        if self.seen.is_multiple_of(REFRESH) || self.seen < 2 * REFRESH {
+            self.refresh();
+        }
+        self.seen += 1;
+        Ok(steps.min(GAP_MAX + 1))
+    }
+
+    /// To the nearest step, at least one: clocks that tick a little early or late leave no gaps.
+    fn steps_between(&self, last_s: i64, time_s: i64) -> usize {
+        let passed_s = time_s.saturating_sub(last_s).saturating_add(self.step_s / 2);
+        usize::try_from(passed_s / self.step_s)
+            .unwrap_or(usize::MAX)
+            .max(1)
+    }
+
+    /// Takes in the mean over the minute that begins at `time_s` (Unix seconds); what is not later is passed over.
+    pub fn push_fine(&mut self, time_s: i64, value: f64) {
+        if self.fine.last().is_some_and(|(last_s, _)| time_s <= *last_s) {
+            return;
+        }
+        if self.fine.len() == FINE {
+            self.fine.remove(0);
+        }
+        self.fine.push((time_s, value));
+    }
+
+    fn append(&mut self, value: f64) {
+        if self.values.len() == KEPT + SLACK {
+            self.values.drain(..SLACK);
+        }
+        self.values.push(value);
+    }
+
+    fn refresh(&mut self) {
+        let week = self.tail(7 * DAY);
+        let mut known: Vec<f64> = week.iter().copied().filter(|value| !value.is_nan()).collect();
+        if known.is_empty() {
+            return;
+        }
+        let mean = known.iter().sum::<f64>() / known.len() as f64;
+        let spread = known.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / known.len() as f64;
+        let moves = week.windows(2).map(|pair| (pair[1] - pair[0]).abs());
+        let (sum, count) = moves
+            .filter(|moved| !moved.is_nan())
+            .fold((0.0, 0_u32), |(sum, count), moved| (sum + moved, count + 1));
+        let scale = 3.0 * sum / f64::from(count.max(1)) + 0.2 * spread.sqrt();
+        let least = known.iter().copied().fold(f64::INFINITY, f64::min);
+        let greatest = known.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let middle = known.len() / 2;
+        self.range = (least, greatest);
+        self.middle = *known.select_nth_unstable_by(middle, f64::total_cmp).1;
+        // A constant series has no scale of its own; a millionth of its size keeps divisions sound.
+        self.scale = scale.max(1e-6 * mean.abs()).clamp(1e-9, f64::MAX);
+    }
+
+    /// The last `count` values or fewer, oldest first.
+    pub fn tail(&self, count: usize) -> &[f64] {
+        &self.values[self.values.len().saturating_sub(count)..]
+    }
+
+    /// The value `steps` before the last one; NaN where there is none.
+    pub fn back(&self, steps: usize) -> f64 {
+        let length = self.values.len();
+        if steps < length {
+            self.values[length - 1 - steps]
+        } else {
+            f64::NAN
+        }
+    }
+
+    /// The values of the last [`HORIZON`] steps, oldest first: what followed the origin that many steps ago.
+    pub fn path(&self) -> [f64; HORIZON] {
+        std::array::from_fn(|step| self.back(HORIZON - 1 - step))
+    }
+
+    /// Number of kept values, gaps included.
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// True before the first observation.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// Observations ever taken in.
+    pub fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    /// Beginning of the last step, in Unix seconds; 0 before the first.
+    pub fn last_s(&self) -> i64 {
+        self.last_s.unwrap_or(0)
+    }
+
+    /// The last value that was not missing; NaN before the first.
+    pub fn last(&self) -> f64 {
+        self.last
+    }
+
+    /// Median of the last week.
+    pub fn middle(&self) -> f64 {
+        self.middle
+    }
+
+    /// What forecasts are measured in: three times the mean absolute step plus a fifth of the standard deviation.
+    pub fn scale(&self) -> f64 {
+        self.scale
+    }
+
+    /// Least and greatest value of the last week; NaN before the first.
+    pub fn range(&self) -> (f64, f64) {
+        (self.range.0.min(self.last), self.range.1.max(self.last))
+    }
+
+    /// The one-minute value that ended `minutes` minutes before the end of the last step; NaN where unknown.
+    pub fn minute_back(&self, minutes: usize) -> f64 {
+        let Some(last_s) = self.last_s else {
+            return f64::NAN;
+        };
+        let at_s = last_s + self.step_s - 60 * (minutes.cast_signed() as i64 + 1);
+        let found = self.fine.iter().find(|(time_s, _)| *time_s == at_s);
+        found.map_or(f64::NAN, |(_, value)| *value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_are_missing_values_and_time_goes_forward() {
+        let mut past = Past::new(300);
+        assert_eq!(past.push(0, 1.0), Ok(1));
+        assert_eq!(past.push(900, 2.0), Ok(3));
+        assert_eq!(past.push(900, 2.0), Err(NotLater { after_s: 900 }));
+        assert_eq!(past.len(), 4);
+        assert!(past.back(1).is_nan() && past.back(9).is_nan());
+        assert_eq!((past.back(0), past.back(3), past.last()), (2.0, 1.0, 2.0));
+        assert_eq!(past.push(1200, f64::INFINITY), Ok(1));
+        assert!(past.back(0).is_nan());
+        assert_eq!(past.last(), 2.0);
+        assert_eq!(past.push(1_000_000_000_000, 3.0), Ok(KEPT + 1));
+        assert_eq!(past.len(), 1);
+    }
+
+    #[test]
+    fn the_past_is_bounded() {
+        let mut past = Past::new(300);
+        for step in 0..10_000_i64 {
+            past.push(step * 300, step as f64).expect("time goes forward");
+        }
+        assert!(past.len() <= KEPT + SLACK && past.len() >= KEPT);
+        assert_eq!(past.back(5), 9994.0);
+    }
+
+    #[test]
+    fn minutes_are_found_by_their_time() {
+        let mut past = Past::new(300);
+        (0..20).for_each(|minute| past.push_fine(minute * 60, minute as f64));
+        past.push(900, 17.0).expect("first");
+        assert_eq!(past.minute_back(0), 19.0);
+        assert_eq!(past.minute_back(9), 10.0);
+        assert!(past.minute_back(10).is_nan());
+    }
+}

@@ -1,0 +1,186 @@
+//! Making the trained models from traces, reproducibly.
+//!
+//! Every trace is followed as a stream would follow it, and at seeded moments its rows are kept with what came after,
+//! so that what is trained on is what will be asked about. Event rows carry thresholds at random percentiles of the
+//! trace, the body's rows the five targets. Nothing after [`Trace::end`] is looked at.
+
+use super::exceedances::DISTANCE;
+use super::gbdt::{Loss, Matrix, Parameters, Random, train, train_quantiles};
+use super::past::HORIZON;
+use super::series::{BODY_ROW, COMMON_ROW, EVENT_ROW, Series};
+use super::trained::Trained;
+use super::{LEVELS, TARGET_COUNT, WINDOW_COUNT, WINDOW_TARGETS, targets_of};
+
+/// Targets are cut off here, in scales.
+const TARGET_MAX: f64 = 60.0;
+/// Share of the thresholds that are drawn from the percentiles that contention usually begins at, and these; the
+/// others are drawn from nearly all.
+const HIGH_SHARE: f64 = 0.5;
+const HIGH: (f64, f64) = (0.85, 0.98);
+const ALL: (f64, f64) = (0.55, 0.998);
+
+/// One series to learn from.
+#[derive(Clone, Debug)]
+pub struct Trace {
+    /// Its name.
+    pub id: String,
+    /// Length of a step in seconds.
+    pub step_s: u32,
+    /// Beginning of each step, Unix seconds, rising.
+    pub times_s: Vec<i64>,
+    /// Value of each step; NaN is missing.
+    pub values: Vec<f64>,
+    /// Only this many of the steps are looked at.
+    pub end: usize,
+}
+
+/// Settings of training.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// One of this many steps becomes an event row (per threshold).
+    pub event_stride: f64,
+    /// Thresholds per step that was chosen.
+    pub thresholds: usize,
+    /// One of this many steps becomes a row of the body.
+    pub body_stride: f64,
+    /// Settings of the event forests.
+    pub events: Parameters,
+    /// Settings of the body's forests.
+    pub body: Parameters,
+    /// Bins per feature.
+    pub bins: usize,
+    /// Seed of the sampling of moments and thresholds.
+    pub seed: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let mut monotone = vec![0; EVENT_ROW];
+        monotone[COMMON_ROW + DISTANCE] = -1;
+        Self {
+            event_stride: 5.0,
+            thresholds: 2,
+            body_stride: 4.0,
+            events: Parameters {
+                trees: 150,
+                max_leaves: 40,
+                learning_rate: 0.07,
+                feature_share: 0.5,
+                ridge: 1.0,
+                monotone,
+                ..Parameters::default()
+            },
+            body: Parameters {
+                trees: 130,
+                learning_rate: 0.09,
+                min_rows: 100,
+                ..Parameters::default()
+            },
+            bins: 96,
+            seed: 7,
+        }
+    }
+}
+
+/// Rows with their outcomes.
+#[derive(Clone, Debug, Default)]
+pub struct Rows {
+    /// Event rows, one after the other.
+    pub events: Vec<f32>,
+    /// 0 or 1 per window and event row.
+    pub happened: [Vec<f32>; WINDOW_COUNT],
+    /// Rows of the body.
+    pub body: Vec<f32>,
+    /// Targets of each row of the body, relative to the last value, in scales.
+    pub targets: [Vec<f32>; TARGET_COUNT],
+    /// What the blocks said of them: a quantile per level, row by row.
+    pub starts: [Vec<f32>; TARGET_COUNT],
+}
+
+/// Follows the traces and gathers rows.
+pub fn gather(traces: &[Trace], options: &Options) -> Rows {
+    let mut rows = Rows::default();
+    let mut random = Random(options.seed);
+    for trace in traces {
+        follow(trace, options, &mut random, &mut rows);
+    }
+    rows
+}
+
+fn follow(trace: &Trace, options: &Options, random: &mut Random, rows: &mut Rows) {
+    let end = trace.end.min(trace.values.len()).min(trace.times_s.len());
+    let known = trace.values[..end]
+        .iter()
+        .copied()
+        .filter(|value| value.is_finite());
+    let mut sorted: Vec<f64> = known.collect();
+    sorted.sort_by(f64::total_cmp);
+    let mut series = Series::new(trace.step_s);
+    for step in 0..end {
+        if series.observe(trace.times_s[step], trace.values[step]).is_err() {
+            continue;
+        }
+        let event = random.unit() * options.event_stride < 1.0;
+        let body = random.unit() * options.body_stride < 1.0;
+        if !(event || body) || step < 2 * HORIZON || step + HORIZON >= end {
+            continue;
+        }
+        let targets = targets_of(&std::array::from_fn(|ahead| trace.values[step + 1 + ahead]));
+        if targets.iter().any(|target| !target.is_finite()) {
+            continue;
+        }
+        if body {
+            keep_body(&series, &targets, rows);
+        }
+        let count = if event { options.thresholds } else { 0 };
+        for _ in 0..count {
+            keep_event(&series, threshold_of(&sorted, random), &targets, rows);
+        }
+    }
+}
+
+fn keep_body(series: &Series, targets: &[f64; TARGET_COUNT], rows: &mut Rows) {
+    let Some(moment) = series.moment() else { return };
+    let quantiles = moment.blocks.quantiles();
+    rows.body.extend(moment.body_row(&quantiles));
+    for (kept, target) in rows.targets.iter_mut().zip(targets) {
+        let relative = (target - moment.base) / moment.scale;
+        kept.push(relative.clamp(-TARGET_MAX, TARGET_MAX) as f32);
+    }
+    for (kept, quantiles) in rows.starts.iter_mut().zip(quantiles) {
+        kept.extend(moment.start(&quantiles));
+    }
+}
+
+fn keep_event(series: &Series, threshold: f64, targets: &[f64; TARGET_COUNT], rows: &mut Rows) {
+    let Some(moment) = series.moment() else { return };
+    rows.events.extend(series.event_row(&moment, threshold).0);
+    for (kept, target) in rows.happened.iter_mut().zip(WINDOW_TARGETS) {
+        kept.push(f32::from(u8::from(targets[target] > threshold)));
+    }
+}
+
+fn threshold_of(sorted: &[f64], random: &mut Random) -> f64 {
+    let (low, high) = if random.unit() < HIGH_SHARE { HIGH } else { ALL };
+    let level = low + (high - low) * random.unit();
+    let position = level * (sorted.len() - 1) as f64;
+    let below = position as usize;
+    let above = (below + 1).min(sorted.len() - 1);
+    sorted[below] + (sorted[above] - sorted[below]) * position.fract()
+}
+
+/// Trains all forests on gathered rows.
+pub fn fit(rows: &Rows, options: &Options) -> Trained {
+    let mut trained = Trained::default();
+    let matrix = Matrix::new(&rows.events, EVENT_ROW, options.bins);
+    for (forest, happened) in trained.events.iter_mut().zip(&rows.happened) {
+        *forest = train(&matrix, happened, Loss::Logistic, &options.events, |_| true);
+    }
+    let levels = LEVELS.map(|level| level as f32);
+    let matrix = Matrix::new(&rows.body, BODY_ROW, options.bins);
+    let targets = rows.targets.iter().zip(&rows.starts);
+    for (forest, (targets, starts)) in trained.body.iter_mut().zip(targets) {
+        *forest = train_quantiles(&matrix, targets, starts, &levels, &options.body);
+    }
+    trained
+}
