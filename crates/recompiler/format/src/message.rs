@@ -29,6 +29,10 @@ pub const BODY_LIMIT_BYTES: usize = 4 * 1024 * 1024 + 4096;
 pub const REPLY_LIMIT_BYTES: usize = 64 * 1024;
 /// The longest name or path; longer ones are cut by the sender at a character boundary.
 pub const TEXT_LIMIT_BYTES: usize = 1024;
+/// Calls whose arguments are noted at a time.
+pub const CAPTURE_CALLS: usize = 64;
+/// Words that are told per call: six integer registers, eight of floating point.
+pub const CAPTURE_WORDS: usize = 14;
 /// Instead of a function's index: all of them.
 pub const ALL_FUNCTIONS: u32 = u32::MAX;
 
@@ -250,6 +254,13 @@ pub enum Request<'a> {
         /// Index of the function.
         function: u32,
     },
+    /// Note the arguments of the next calls of one function, or (`armed` false) stop and tell them.
+    Capture {
+        /// Index of the function.
+        function: u32,
+        /// Start, or stop and tell.
+        armed: bool,
+    },
     /// Every slot back to the base.
     Release,
     /// The daemon lives; without one for two seconds the runtime releases by itself.
@@ -324,6 +335,11 @@ pub enum Reply<'a> {
         /// How many.
         calls: u64,
     },
+    /// The arguments of some calls, in no order.
+    Captured {
+        /// One [`CAPTURE_WORDS`] `u64` per call: rdi, rsi, rdx, rcx, r8, r9, the low halves of xmm0 to xmm7.
+        calls: &'a [u8],
+    },
     /// Done, nothing to tell.
     Done,
     /// Not done, and why.
@@ -383,6 +399,7 @@ const KIND_RELEASE: u16 = 0x0a;
 const KIND_HEARTBEAT: u16 = 0x0b;
 const KIND_DONE: u16 = 0x0c;
 const KIND_REFUSED: u16 = 0x0d;
+const KIND_CAPTURE: u16 = 0x0e;
 /// Replies carry the kind of their request with this bit set.
 const REPLY: u16 = 0x100;
 /// A request of the command line, not of a runtime: the body is the daemon's own format.
@@ -424,6 +441,10 @@ impl<'a> Request<'a> {
             KIND_CALLS => Self::Calls {
                 function: fields.u32()?,
             },
+            KIND_CAPTURE => Self::Capture {
+                function: fields.u32()?,
+                armed: fields.flag()?,
+            },
             KIND_RELEASE => Self::Release,
             KIND_HEARTBEAT => Self::Heartbeat,
             other => return Err(MessageError::Kind(other)),
@@ -446,6 +467,7 @@ impl<'a> Request<'a> {
             Self::Work => KIND_WORK,
             Self::Count { .. } => KIND_COUNT,
             Self::Calls { .. } => KIND_CALLS,
+            Self::Capture { .. } => KIND_CAPTURE,
             Self::Release => KIND_RELEASE,
             Self::Heartbeat => KIND_HEARTBEAT,
         };
@@ -479,6 +501,10 @@ impl<'a> Request<'a> {
             Self::Count { function, enabled } => {
                 frame.u32(function)?;
                 frame.u8(u8::from(enabled))?;
+            }
+            Self::Capture { function, armed } => {
+                frame.u32(function)?;
+                frame.u8(u8::from(armed))?;
             }
             Self::Calls { function } => frame.u32(function)?,
             Self::Work | Self::Release | Self::Heartbeat => {}
@@ -540,6 +566,7 @@ impl<'a> Reply<'a> {
                 boot_ns: fields.u64()?,
             },
             KIND_CALLS => Self::Calls { calls: fields.u64()? },
+            KIND_CAPTURE => Self::Captured { calls: fields.rest() },
             KIND_DONE => Self::Done,
             KIND_REFUSED => Self::Refused(fields.reason()?),
             other => return Err(MessageError::Kind(other | REPLY)),
@@ -605,6 +632,7 @@ impl<'a> Reply<'a> {
                 frame.u64(boot_ns)?;
             }
             Self::Calls { calls } => frame.u64(calls)?,
+            Self::Captured { calls } => frame.bytes(calls)?,
             Self::Done => {}
             Self::Refused(reason) => frame.u8(reason as u8)?,
         }
@@ -621,6 +649,7 @@ impl<'a> Reply<'a> {
             Self::Storm { .. } => KIND_STORM,
             Self::Work { .. } => KIND_WORK,
             Self::Calls { .. } => KIND_CALLS,
+            Self::Captured { .. } => KIND_CAPTURE,
             Self::Done => KIND_DONE,
             Self::Refused(_) => KIND_REFUSED,
         }

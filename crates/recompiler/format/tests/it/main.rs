@@ -1,4 +1,5 @@
 //! Round trips, refusals of damaged bytes, and readers that survive any bytes at all.
 
+mod fuzz;
 mod records;
 mod sections;

@@ -10,7 +10,7 @@ use tidegate_format::scenario::Scenario;
 use tidegate_format::section::AnchorKind;
 use tidegate_format::{FormatError, FunctionHash};
 
-fn image() -> ImageParts {
+pub(crate) fn image() -> ImageParts {
     ImageParts {
         scenario: Scenario::Memory,
         pipeline_version: 3,

@@ -6,9 +6,11 @@
 )]
 
 mod cache;
+mod constants;
 mod daemon;
 mod orchestrator;
 mod real;
 mod runtime;
+mod storm;
 mod support;
 mod trial;

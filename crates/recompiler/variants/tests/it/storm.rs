@@ -1,0 +1,255 @@
+//! Storms: every function switched all the time among variants of different bytes, every result checked by the program
+//! itself; and the faults that such a test must find.
+
+use crate::support::{Bench, HASH, Tools, output_of, stop, triple_image, value, wait_until};
+use std::process::Child;
+use std::time::{Duration, Instant};
+use tidegate_format::image::{CpuFeatures, Image, ImageParts, Relocation, RelocationKind, RelocationTarget};
+use tidegate_format::scenario::Scenario;
+use tidegate_variants::compile::Worker;
+use tidegate_variants::recipe::Recipe;
+use tidegate_variants::switchboard::Switchboard;
+
+/// Slot stores that a storm must make.
+const SWITCHES: u64 = 100_000;
+/// Times that each variant must be entered.
+const ENTERED: u64 = 1_000;
+
+/// `calls[place]++; return 3 * x` in a form of its own per place, so that no two variants have the same bytes.
+fn own_image(scenario: Scenario, place: i32) -> ImageParts {
+    // lock inc qword [rip + calls + 8 * place]
+    let mut span = vec![0xf0, 0x48, 0xff, 0x05, 0, 0, 0, 0];
+    match place {
+        // imul eax, edi, 3
+        1 => span.extend([0x6b, 0xc7, 3]),
+        // lea eax, [rdi + 2 * rdi]
+        2 => span.extend([0x8d, 0x04, 0x7f]),
+        // mov eax, edi; add eax, eax; add eax, edi
+        _ => span.extend([0x89, 0xf8, 0x01, 0xc0, 0x01, 0xf8]),
+    }
+    span.push(0xc3);
+    let length = span.len() as u32;
+    ImageParts {
+        scenario,
+        pipeline_version: 1,
+        cpu_features: CpuFeatures::BASELINE,
+        hash: HASH,
+        anchor_count: 2,
+        text_length: length,
+        rodata: (length, 0),
+        eh_frame: (length, 0),
+        entry: 0,
+        relocations: vec![Relocation {
+            offset: 4,
+            kind: RelocationKind::Relative32,
+            target: RelocationTarget::Anchor(1),
+            addend: 8 * place - 4,
+        }],
+        name: "triple".to_owned(),
+        span,
+    }
+}
+
+/// Storms a process until there were enough switches.
+fn storm(board: &Switchboard, process: u32) -> u64 {
+    let (mut switches, end) = (0, Instant::now() + Duration::from_secs(60));
+    while switches < SWITCHES {
+        let report = board
+            .storm(process, Duration::from_millis(500), Duration::ZERO)
+            .unwrap();
+        assert_eq!(report.failures, 0);
+        switches += report.switches;
+        assert!(Instant::now() < end, "{switches} switches in a minute");
+    }
+    switches
+}
+
+fn load_three(board: &Switchboard, process: u32) {
+    for (place, scenario) in (1..).zip([Scenario::Cpu, Scenario::Memory, Scenario::Placebo]) {
+        let image = own_image(scenario, place).to_bytes().unwrap();
+        board.load_image(process, 0, scenario, &image).unwrap();
+    }
+}
+
+/// What a program of this kind says after a storm of three variants.
+fn check(test: &str, arguments: &[&str], flags: &[&str]) {
+    let mut all = vec!["-pthread"];
+    all.extend(flags);
+    let Some(bench) = Bench::new(test, &all) else { return };
+    let server = bench.serve();
+    let child = bench.run(arguments);
+    let (process, board) = (child.id(), server.board());
+    wait_until("the runtime connects", || board.is_connected(process));
+    load_three(board, process);
+    let switches = storm(board, process);
+    // The variants are entered while the stores go on; a little longer in each makes sure of the count.
+    for scenario in [Scenario::Cpu, Scenario::Memory, Scenario::Placebo] {
+        board.switch_index(process, 0, scenario).unwrap();
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let output = stop(child);
+    eprintln!("{switches} switches: {output}");
+    assert_eq!(value(&output, "bad"), 0);
+    for name in ["first", "second", "third"] {
+        assert!(value(&output, name) >= ENTERED, "{name}: {output}");
+    }
+}
+
+#[test]
+fn a_hundred_thousand_switches_on_two_threads() {
+    check("storm_two", &["300", "2"], &[]);
+}
+
+#[test]
+fn a_hundred_thousand_switches_on_sixteen_threads() {
+    check("storm_sixteen", &["300", "16"], &[]);
+}
+
+#[test]
+fn a_hundred_thousand_switches_under_signals_whose_handler_calls_too() {
+    check("storm_signals", &["300", "1", "g"], &[]);
+}
+
+#[test]
+fn a_hundred_thousand_switches_beside_libraries_that_come_and_go() {
+    check("storm_libraries", &["300", "1", "d"], &[]);
+}
+
+#[test]
+fn children_forked_ahead_are_switched_each_for_itself() {
+    let Some(bench) = Bench::new("prefork", &[]) else { return };
+    let server = bench.serve();
+    let child = bench.run(&["300", "1", "p"]);
+    let (process, board) = (child.id(), server.board());
+    wait_until("the runtime connects", || board.is_connected(process));
+    load_three(board, process);
+    wait_until("the children connect", || board.processes().len() == 5);
+    for info in board.processes() {
+        let process = info.peer.process;
+        if board.functions(process).unwrap()[0].loaded.is_empty() {
+            load_three(board, process);
+        }
+        let report = board
+            .storm(process, Duration::from_millis(200), Duration::ZERO)
+            .unwrap();
+        assert!(report.failures == 0 && report.switches > 0, "{report:?}");
+    }
+    assert_eq!(value(&stop(child), "bad"), 0);
+}
+
+/// Loads an image, leads all calls to it, and gives whether the program noticed: it says so at its end, or dies.
+fn is_noticed(bench: &Bench, child: Child, image: &ImageParts) -> bool {
+    let server = bench.serve();
+    let (process, board) = (child.id(), server.board());
+    wait_until("the runtime connects", || board.is_connected(process));
+    let bytes = image.to_bytes().unwrap();
+    board.load_image(process, 0, image.scenario, &bytes).unwrap();
+    let _ = board.switch_index(process, 0, image.scenario);
+    let output = child.wait_with_output().unwrap();
+    !output.status.success()
+}
+
+#[test]
+fn a_clobbered_callee_saved_register_is_noticed() {
+    let Some(bench) = Bench::new("clobbered_register", &[]) else { return };
+    let mut image = triple_image(Scenario::Cpu, 3);
+    // mov $0x7fffffff, %ebx and r12 to r15, before everything else.
+    let mut span = vec![0xbb, 0xff, 0xff, 0xff, 0x7f];
+    for register in 0..4 {
+        span.extend([0x41, 0xbc + register, 0xff, 0xff, 0xff, 0x7f]);
+    }
+    let grown = span.len() as u32;
+    span.extend(&image.span);
+    image.span = span;
+    image.relocations[0].offset += grown;
+    image.text_length += grown;
+    image.rodata.0 += grown;
+    image.eh_frame.0 += grown;
+    assert!(is_noticed(&bench, bench.run(&["2"]), &image));
+    // The same without the clobbering is not.
+    assert!(!is_noticed(&bench, bench.run(&["1"]), &triple_image(Scenario::Cpu, 3)));
+}
+
+const TWINS: &str = r#"
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+long first = 3, second = 5;
+__attribute__((noinline)) long blend(const long *v, long n) {
+  long s = 0;
+  for (long i = 0; i < n; i++) s += v[i] * FIRST + (s >> 3) * SECOND;
+  return s;
+}
+int main(int argc, char **argv) {
+  long v[64], bad = 0, expect;
+  time_t end = time(NULL) + atol(argv[1]);
+  for (int i = 0; i < 64; i++) v[i] = i * 7 - 100;
+  expect = blend(v, 64);
+  do
+    for (int i = 0; i < 1000; i++) bad += blend(v, 64) != expect;
+  while (time(NULL) < end);
+  printf("bad=%ld\n", bad);
+  return bad != 0;
+}
+"#;
+
+/// A variant of another build of the same function, whose anchors stand in another order, under a forged identity.
+#[test]
+fn a_stale_anchor_table_is_refused_and_noticed_where_it_is_forged() {
+    let Some(tools) = Tools::find("stale_anchors") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let build = |name: &str, first: &str, second: &str| {
+        let place = folder.path().join(name);
+        std::fs::create_dir(&place).unwrap();
+        let source = place.join("twins.c");
+        let text = TWINS.replace("FIRST", first).replace("SECOND", second);
+        std::fs::write(&source, text).unwrap();
+        tools.build(&[source], &["-O2"], &["blend"], &place)
+    };
+    let (program, twin) = (build("a", "first", "second"), build("b", "second", "first"));
+    let bench = Bench {
+        folder: tempfile::tempdir().unwrap(),
+        program: twin,
+    };
+    let image = {
+        let server = bench.serve_with(Some(Worker::new(&tools.worker).unwrap()));
+        let child = bench.run(&["5"]);
+        let (process, board) = (child.id(), server.board());
+        wait_until("the runtime connects", || board.is_connected(process));
+        let recipe = Recipe::plain(Scenario::Memory);
+        let prepared = board.prepare_recipe(process, &recipe, |_| true).unwrap();
+        prepared[0].outcome.as_ref().unwrap();
+        let cache = board.options().cache(rustix::process::geteuid().as_raw()).unwrap();
+        let entries = std::fs::read_dir(cache.folder()).unwrap();
+        let entry = std::fs::read(entries.last().unwrap().unwrap().path()).unwrap();
+        let start = entry.windows(8).position(|bytes| bytes == b"TGIMAGE\0").unwrap();
+        output_of(child);
+        entry[start..].to_vec()
+    };
+    let bench = Bench { program, ..bench };
+    let child = bench.run(&["2"]);
+    let hash = {
+        let server = bench.serve();
+        let (process, board) = (child.id(), server.board());
+        wait_until("the runtime connects", || board.is_connected(process));
+        assert!(board.load_image(process, 0, Scenario::Memory, &image).is_err(), "its own identity");
+        board.functions(process).unwrap()[0].hash
+    };
+    assert_eq!(value(&output_of(child), "bad"), 0);
+    let read = Image::read(&image).unwrap();
+    let forged = ImageParts {
+        scenario: read.scenario,
+        pipeline_version: read.pipeline_version,
+        cpu_features: read.cpu_features,
+        hash,
+        anchor_count: read.anchor_count,
+        span: read.span.to_vec(),
+        text_length: read.text_length,
+        rodata: read.rodata,
+        eh_frame: read.eh_frame,
+        entry: read.entry,
+        relocations: read.relocations().collect(),
+        name: read.name.to_owned(),
+    };
+    assert!(is_noticed(&bench, bench.run(&["3"]), &forged));
+}
