@@ -311,7 +311,12 @@ impl Process {
     ///
     /// # Errors
     /// [`Reason::UnknownFunction`], or why there is no stub.
-    pub fn capture<'b>(&mut self, function: u32, armed: bool, place: &'b mut [u8]) -> Result<Reply<'b>, Reason> {
+    pub fn capture<'b>(
+        &mut self,
+        function: u32,
+        armed: bool,
+        place: &'b mut [u8],
+    ) -> Result<Reply<'b>, Reason> {
         if armed {
             self.make_capture(function)?;
         }

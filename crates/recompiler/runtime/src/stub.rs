@@ -90,7 +90,14 @@ pub fn encode_capture(address: u64, data: u64) -> Option<[u8; CAPTURE_STUB_BYTES
     code.put_distance(data + CALLS_OFFSET, 0)?;
     code.put(&[0x49, 0x01, 0xc3, 0x58]);
     // mov %rdi, (%r11) and so on: rdi, rsi, rdx, rcx, r8, r9
-    let integers = [[0x49, 0x7b], [0x49, 0x73], [0x49, 0x53], [0x49, 0x4b], [0x4d, 0x43], [0x4d, 0x4b]];
+    let integers = [
+        [0x49, 0x7b],
+        [0x49, 0x73],
+        [0x49, 0x53],
+        [0x49, 0x4b],
+        [0x4d, 0x43],
+        [0x4d, 0x4b],
+    ];
     for (index, [prefix, operands]) in (0..).zip(integers) {
         code.put(&[prefix, 0x89, operands, 8 * index]);
     }

@@ -305,14 +305,20 @@ impl Cache {
     /// # Errors
     /// [`VariantsError::File`].
     pub fn show(&self, key: &str) -> Result<Vec<Shown>, VariantsError> {
-        let entries = self.list()?.into_iter().filter(|entry| entry.key.starts_with(key));
+        let entries = self
+            .list()?
+            .into_iter()
+            .filter(|entry| entry.key.starts_with(key));
         Ok(entries.map(|entry| self.shown(entry)).collect())
     }
 
     fn shown(&self, entry: Listed) -> Shown {
         let path = self.folder.join(&entry.key);
-        let stored = Key::from_name(&entry.key)
-            .and_then(|key| read_entry(&path, key).and_then(|read| read.stored(&path, None)).ok());
+        let stored = Key::from_name(&entry.key).and_then(|key| {
+            read_entry(&path, key)
+                .and_then(|read| read.stored(&path, None))
+                .ok()
+        });
         let image = stored.and_then(|stored| match stored {
             Stored::Image(bytes) => Image::read(&bytes).ok().map(|image| ShownImage {
                 function_hash: image.hash.to_string(),

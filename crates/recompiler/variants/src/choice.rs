@@ -209,7 +209,12 @@ mod tests {
     fn check(grounds: &[Ground], now_utc_s: u64, expect: Advice) {
         let mut choices = Choices::default();
         for ground in grounds {
-            choices.put((HASH, &Recipe::plain(Scenario::Cpu), "zen"), "sum", verdict(*ground), 100);
+            choices.put(
+                (HASH, &Recipe::plain(Scenario::Cpu), "zen"),
+                "sum",
+                verdict(*ground),
+                100,
+            );
         }
         let cpu = Recipe::plain(Scenario::Cpu);
         assert_eq!(choices.advice(HASH, &cpu, "zen", now_utc_s), expect);
@@ -243,7 +248,12 @@ mod tests {
         let path = folder.path().join("choices.json");
         assert_eq!(Choices::load(&path).unwrap(), Choices::default());
         let mut choices = Choices::default();
-        choices.put((HASH, &Recipe::plain(Scenario::Cpu), "zen"), "sum", verdict(Ground::Helps), 100);
+        choices.put(
+            (HASH, &Recipe::plain(Scenario::Cpu), "zen"),
+            "sum",
+            verdict(Ground::Helps),
+            100,
+        );
         choices.save(&path).unwrap();
         assert_eq!(Choices::load(&path).unwrap(), choices);
         fs::write(&path, "{\"version\": 7}").unwrap();

@@ -12,7 +12,9 @@ use crate::processor::Processor;
 use crate::recipe::Recipe;
 use crate::warm::{Pool, WarmCost};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, setpriority_process, waitid};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, setpriority_process, waitid,
+};
 use std::fs;
 use std::io::{self, Read, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -262,7 +264,11 @@ impl Worker {
         })?;
         // Its own limit of CPU time, or the parent's patience.
         let stopped = [Signal::XCPU, Signal::KILL].map(Signal::as_raw);
-        if done.status.signal().is_some_and(|signal| stopped.contains(&signal)) {
+        if done
+            .status
+            .signal()
+            .is_some_and(|signal| stopped.contains(&signal))
+        {
             return Err(VariantsError::WorkerTimeout {
                 limit: self.time_limit,
             });

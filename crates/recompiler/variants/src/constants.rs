@@ -72,7 +72,9 @@ impl Observed {
             return;
         }
         for (register, tally) in self.registers.iter_mut().enumerate() {
-            burst.iter().for_each(|call| tally.add(call[register]));
+            for call in burst {
+                tally.add(call[register]);
+            }
             tally.bursts += 1;
         }
         if in_use.is_empty() {
@@ -115,7 +117,9 @@ fn hold(call: &Arguments, constants: &[Constant]) -> bool {
 
 /// Numbers that 32 bits hold, of either sign, mean the same in every process.
 fn is_shareable(register: u8, value: u64) -> bool {
-    register >= INTEGER_REGISTERS || u32::try_from(value).is_ok() || i32::try_from(value.cast_signed()).is_ok()
+    register >= INTEGER_REGISTERS
+        || u32::try_from(value).is_ok()
+        || i32::try_from(value.cast_signed()).is_ok()
 }
 
 /// The lower end of Wilson's 95 % interval of a share (Wilson 1927).

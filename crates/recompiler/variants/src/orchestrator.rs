@@ -556,7 +556,9 @@ impl Conductor {
         if let Some(function) = self.values.take_armed(process) {
             let calls = self.board.take_capture(process, function)?;
             let in_use = match infos.get(function as usize) {
-                Some(info) if info.current == scenario => self.board.recipe_of(process, function, scenario)?,
+                Some(info) if info.current == scenario => {
+                    self.board.recipe_of(process, function, scenario)?
+                }
                 _ => None,
             };
             self.values.add(process, function, &calls, in_use.as_ref());
@@ -613,7 +615,12 @@ impl Conductor {
         let open = self
             .recipes(process, info.index, scenario)
             .into_iter()
-            .find_map(|recipe| Some((advice(&recipe).filter(|advice| *advice != Advice::KeepBase)?, recipe)));
+            .find_map(|recipe| {
+                Some((
+                    advice(&recipe).filter(|advice| *advice != Advice::KeepBase)?,
+                    recipe,
+                ))
+            });
         let (advice, recipe) = open.unwrap_or((Advice::KeepBase, Recipe::plain(scenario)));
         let loaded = self.board.recipe_of(process, info.index, scenario)?;
         let known = Known {
@@ -631,7 +638,13 @@ impl Conductor {
     }
 
     /// Hands a job over if none is running.
-    fn begin(&mut self, wish: &Wish, subject: Subject, (info, recipe): (&FunctionInfo, &Recipe), kind: JobKind) {
+    fn begin(
+        &mut self,
+        wish: &Wish,
+        subject: Subject,
+        (info, recipe): (&FunctionInfo, &Recipe),
+        kind: JobKind,
+    ) {
         if self.running.is_some() {
             return;
         }
@@ -662,8 +675,7 @@ impl Conductor {
                 }),
                 Outcome::Prepared(Err(error)) => {
                     // Whatever it was, trying again at every look would be a compile storm.
-                    self.refused
-                        .insert((job.subject.process, job.hash, job.recipe));
+                    self.refused.insert((job.subject.process, job.hash, job.recipe));
                     self.shared.note(&error);
                 }
                 Outcome::Tried(Ok(Some(verdict))) => self.remember(job, &verdict),
@@ -675,12 +687,8 @@ impl Conductor {
 
     fn remember(&mut self, job: Job, verdict: &Verdict) {
         let model = self.board.options().processor.model.clone();
-        self.choices.put(
-            (job.hash, &job.recipe, &model),
-            &job.name,
-            *verdict,
-            utc_s(),
-        );
+        self.choices
+            .put((job.hash, &job.recipe, &model), &job.name, *verdict, utc_s());
         if let Err(error) = self.choices.save(&self.settings.choices_path) {
             lock(&self.shared.status).choices_absent = Some(error.to_string());
         }

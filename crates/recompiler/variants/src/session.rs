@@ -10,7 +10,9 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 use tidegate_format::FunctionHash;
-use tidegate_format::message::{CAPTURE_CALLS, CAPTURE_WORDS, ALL_FUNCTIONS, HEADER_BYTES, Header, MessageError, Reason, Reply, Request};
+use tidegate_format::message::{
+    ALL_FUNCTIONS, CAPTURE_CALLS, CAPTURE_WORDS, HEADER_BYTES, Header, MessageError, Reason, Reply, Request,
+};
 use tidegate_format::scenario::Scenario;
 
 /// The runtime puts the base back after 1.5 s of silence; three heartbeats fit in.
@@ -404,7 +406,10 @@ impl Session {
     /// # Errors
     /// Those of the socket and the protocol; [`VariantsError::Refused`].
     pub fn arm_capture(&mut self, function: u32) -> Result<(), VariantsError> {
-        let request = Request::Capture { function, armed: true };
+        let request = Request::Capture {
+            function,
+            armed: true,
+        };
         self.ask("capture", &request, done)
     }
 
@@ -526,7 +531,10 @@ fn arguments_of(calls: &[u8]) -> Vec<Arguments> {
     let words = calls.map(|call| {
         let mut words = [0; CAPTURE_WORDS];
         for (word, bytes) in words.iter_mut().zip(call.chunks_exact(8)) {
-            *word = bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+            *word = bytes
+                .iter()
+                .rev()
+                .fold(0, |word, byte| word << 8 | u64::from(*byte));
         }
         words
     });

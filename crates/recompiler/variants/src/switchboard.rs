@@ -16,8 +16,8 @@ use crate::error::at;
 use crate::processor::Processor;
 use crate::recipe::Recipe;
 use crate::session::{
-    self, Arguments, Frame, FunctionInfo, HEARTBEAT_INTERVAL, Loaded, Peer, ProcessInfo, Session, StormReport,
-    WorkReading,
+    self, Arguments, Frame, FunctionInfo, HEARTBEAT_INTERVAL, Loaded, Peer, ProcessInfo, Session,
+    StormReport, WorkReading,
 };
 use crate::{VariantsError, client};
 use std::collections::BTreeMap;

@@ -87,10 +87,7 @@ impl Values {
 
     /// What may be assumed of a function's arguments.
     pub(crate) fn stable(&self, process: u32, function: u32) -> Vec<Constant> {
-        self.chosen
-            .get(&(process, function))
-            .cloned()
-            .unwrap_or_default()
+        self.chosen.get(&(process, function)).cloned().unwrap_or_default()
     }
 }
 

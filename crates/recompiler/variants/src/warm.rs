@@ -6,6 +6,7 @@
 //!
 //! Not here: requests, answers, the cache.
 
+use crate::compile::RunAs;
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -68,7 +69,13 @@ impl Drop for Parent {
 /// The running parents, by user and group.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
-    parents: Mutex<(BTreeMap<Option<(u32, u32)>, Parent>, WarmCost)>,
+    parents: Mutex<Parents>,
+}
+
+#[derive(Debug, Default)]
+struct Parents {
+    running: BTreeMap<RunAs, Parent>,
+    cost: WarmCost,
 }
 
 impl Pool {
@@ -76,12 +83,12 @@ impl Pool {
     pub(crate) fn compile(
         &self,
         path: &Path,
-        run_as: Option<(u32, u32)>,
+        run_as: RunAs,
         cpu_limit: Duration,
         request: &[u8],
     ) -> io::Result<Done> {
         let mut parents = self.parents.lock().unwrap_or_else(PoisonError::into_inner);
-        let (running, cost) = &mut *parents;
+        let Parents { running, cost } = &mut *parents;
         let before = running.remove(&run_as).and_then(|mut parent| {
             let alive = parent.process.try_wait().is_ok_and(|ended| ended.is_none());
             alive.then_some(parent)
@@ -106,11 +113,11 @@ impl Pool {
 
     /// What the starts cost.
     pub(crate) fn cost(&self) -> WarmCost {
-        self.parents.lock().unwrap_or_else(PoisonError::into_inner).1
+        self.parents.lock().unwrap_or_else(PoisonError::into_inner).cost
     }
 }
 
-fn start(path: &Path, run_as: Option<(u32, u32)>, cpu_limit: Duration) -> io::Result<Parent> {
+fn start(path: &Path, run_as: RunAs, cpu_limit: Duration) -> io::Result<Parent> {
     let mut command = Command::new(path);
     command
         .arg("--serve")

@@ -36,7 +36,8 @@ fn compile_in(context: LLVMContextRef, request: &Request) -> Result<Vec<u8>, Com
     let bitcode = bitcode.ok_or_else(|| failure(CompileErrorKind::Blob, "damaged zstd frame".to_owned()))?;
     let module = parse(context, &bitcode)?;
     let root = body_of(module, root_name)?;
-    let (machine, cpu_features) = optimise(module, root, request, (blob.optimisation_level, blob.size_level))?;
+    let (machine, cpu_features) =
+        optimise(module, root, request, (blob.optimisation_level, blob.size_level))?;
     let entry = bind::bind(module, root, &anchors)?;
     let object = generate(module, machine)?;
     let target = flatten::Target {

@@ -113,7 +113,11 @@ mod tests {
     fn arguments() {
         let check = |text: &str, expect: Option<Task>| {
             let arguments = text.split_whitespace().map(str::to_owned);
-            assert_eq!(parse(arguments).ok().map(|options| options.task), expect, "{text}");
+            assert_eq!(
+                parse(arguments).ok().map(|options| options.task),
+                expect,
+                "{text}"
+            );
         };
         check("", Some(Task::Once));
         check("--user 1:2 --serve", Some(Task::Serve));

@@ -20,7 +20,11 @@ pub(crate) const ORDER_LENGTH_MAX: u64 = 96 << 20;
 const WAIT_FACTOR: u64 = 10;
 
 /// Serves orders until the input ends.
-pub(crate) fn serve(cpu_seconds: u64, answer: &dyn Fn(&[u8]) -> Vec<u8>, fault: Option<Fault>) -> io::Result<()> {
+pub(crate) fn serve(
+    cpu_seconds: u64,
+    answer: &dyn Fn(&[u8]) -> Vec<u8>,
+    fault: Option<Fault>,
+) -> io::Result<()> {
     crate::compile::initialize();
     let start_cpu_ns = cpu_ns(libc::RUSAGE_SELF);
     let (mut input, mut output) = (io::stdin().lock(), io::stdout().lock());
@@ -158,7 +162,7 @@ fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 
 /// Reads what is there; `false` at the end.
 fn take(from: &mut File, into: &mut Vec<u8>) -> io::Result<bool> {
-    let mut part = [0; 64 * 1024];
+    let mut part = [0; 16 * 1024];
     let count = from.read(&mut part)?;
     into.extend_from_slice(&part[..count]);
     Ok(count > 0)

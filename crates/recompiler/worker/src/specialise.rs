@@ -103,11 +103,7 @@ fn bits_type(context: LLVMContextRef, parameter: Value) -> LLVMTypeRef {
 }
 
 /// Whether every parameter has its value, bit for bit.
-fn build_guard(
-    context: LLVMContextRef,
-    builder: LLVMBuilderRef,
-    assumptions: &[Assumption],
-) -> LLVMValueRef {
+fn build_guard(context: LLVMContextRef, builder: LLVMBuilderRef, assumptions: &[Assumption]) -> LLVMValueRef {
     let mut holds = llvm!(LLVMConstInt(LLVMInt1TypeInContext(context), 1, 0));
     for assumption in assumptions {
         let bits = bits_type(context, assumption.parameter);

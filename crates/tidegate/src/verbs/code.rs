@@ -208,7 +208,10 @@ pub(crate) fn cache(arguments: &CacheArguments) -> Outcome {
             if arguments.format.json {
                 return print_json(&serde_json::json!({ "removed": removed, "freed_bytes": freed_bytes }));
             }
-            say!("{removed} entries removed, {} freed", bytes(Some(freed_bytes as f64)));
+            say!(
+                "{removed} entries removed, {} freed",
+                bytes(Some(freed_bytes as f64))
+            );
             Ok(())
         }
         CacheAction::Ls => {

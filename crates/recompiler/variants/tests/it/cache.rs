@@ -83,10 +83,7 @@ fn every_part_of_the_key_counts() {
     }];
     let others = [
         KeyParts { blob: b"y", ..base },
-        KeyParts {
-            candidate: 1,
-            ..base
-        },
+        KeyParts { candidate: 1, ..base },
         KeyParts {
             constants: &constants,
             ..base

@@ -33,7 +33,10 @@ fn arguments_are_captured_in_every_scenario_and_harm_nothing() {
             let calls = burst(board, process);
             assert!(calls.len() <= 64);
             // `triple(i)` for i below 10,000.
-            assert!(calls.iter().all(|call| call[0] & 0xffff_ffff < 10_000), "{calls:?}");
+            assert!(
+                calls.iter().all(|call| call[0] & 0xffff_ffff < 10_000),
+                "{calls:?}"
+            );
         }
         // A switch while noting goes through the stub.
         board.arm_capture(process, 0).unwrap();
@@ -71,19 +74,37 @@ fn check_filter(test: &str, other: &str, expect_stable: bool) {
     }
     let constants = observed.stable();
     let taps = constants.iter().find(|constant| constant.register == 3);
-    assert_eq!(taps.map(|taps| taps.value as u32), expect_stable.then_some(5), "{constants:?}");
+    assert_eq!(
+        taps.map(|taps| taps.value as u32),
+        expect_stable.then_some(5),
+        "{constants:?}"
+    );
     let gain = constants.iter().find(|constant| constant.register == 6);
-    assert_eq!(gain.map(|gain| f64::from_bits(gain.value)), Some(0.5), "{constants:?}");
+    assert_eq!(
+        gain.map(|gain| f64::from_bits(gain.value)),
+        Some(0.5),
+        "{constants:?}"
+    );
     let recipe = Recipe {
         constants,
         ..Recipe::plain(Scenario::Cpu)
     };
     let prepared = board.prepare_recipe(process, &recipe, |_| true).unwrap();
     prepared[0].outcome.as_ref().unwrap();
-    assert_eq!(board.recipe_of(process, 0, Scenario::Cpu).unwrap(), Some(recipe.clone()));
-    assert!(board.prepare_recipe(process, &recipe, |_| true).unwrap().is_empty());
+    assert_eq!(
+        board.recipe_of(process, 0, Scenario::Cpu).unwrap(),
+        Some(recipe.clone())
+    );
+    assert!(
+        board
+            .prepare_recipe(process, &recipe, |_| true)
+            .unwrap()
+            .is_empty()
+    );
     board.switch(process, Some("filter"), Scenario::Cpu).unwrap();
-    let report = board.storm(process, Duration::from_millis(300), Duration::ZERO).unwrap();
+    let report = board
+        .storm(process, Duration::from_millis(300), Duration::ZERO)
+        .unwrap();
     assert_eq!(report.failures, 0);
     board.switch(process, Some("filter"), Scenario::Cpu).unwrap();
     std::thread::sleep(Duration::from_millis(200));

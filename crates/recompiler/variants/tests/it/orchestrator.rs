@@ -172,26 +172,43 @@ fn accepted_variants_are_loaded_before_the_onset_and_switched_at_it() {
     orchestrator.submit(vec![wish(process, 600.0, 900.0, Mode::Enforce)]);
     let loaded = || {
         let functions = board.functions(process).unwrap();
-        functions.into_iter().find(|info| info.loaded.contains(&Scenario::Cpu))
+        functions
+            .into_iter()
+            .find(|info| info.loaded.contains(&Scenario::Cpu))
     };
-    let end = Instant::now() + Duration::from_secs(60);
+    let end = Instant::now() + Duration::from_mins(1);
     while loaded().is_none() {
         assert!(Instant::now() < end, "{:?}", orchestrator.status());
         std::thread::sleep(Duration::from_millis(50));
     }
     let name = loaded().unwrap().name;
-    assert_eq!(current_of(board, process, &name), Scenario::Base, "not before the onset");
-    let compiles = board.cache_list(rustix::process::geteuid().as_raw()).unwrap().len();
+    assert_eq!(
+        current_of(board, process, &name),
+        Scenario::Base,
+        "not before the onset"
+    );
+    let compiles = board
+        .cache_list(rustix::process::geteuid().as_raw())
+        .unwrap()
+        .len();
     let onset = Instant::now() + Duration::from_millis(500);
     orchestrator.submit(vec![wish(process, 0.5, 900.0, Mode::Enforce)]);
     wait_until("switched at the onset", || {
         current_of(board, process, &name) == Scenario::Cpu
     });
-    eprintln!("switched {:?} after the onset", Instant::now().saturating_duration_since(onset));
+    eprintln!(
+        "switched {:?} after the onset",
+        Instant::now().saturating_duration_since(onset)
+    );
     assert!(Instant::now() >= onset, "not before the onset");
     orchestrator.submit(vec![wish(process, -10.0, -1.0, Mode::Enforce)]);
-    wait_until("the base is back", || current_of(board, process, &name) == Scenario::Base);
-    let later = board.cache_list(rustix::process::geteuid().as_raw()).unwrap().len();
+    wait_until("the base is back", || {
+        current_of(board, process, &name) == Scenario::Base
+    });
+    let later = board
+        .cache_list(rustix::process::geteuid().as_raw())
+        .unwrap()
+        .len();
     assert!(later >= compiles);
     drop(orchestrator);
     assert!(stop(child).contains("bad=0"));

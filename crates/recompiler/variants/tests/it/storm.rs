@@ -52,7 +52,7 @@ fn own_image(scenario: Scenario, place: i32) -> ImageParts {
 
 /// Storms a process until there were enough switches.
 fn storm(board: &Switchboard, process: u32) -> u64 {
-    let (mut switches, end) = (0, Instant::now() + Duration::from_secs(60));
+    let (mut switches, end) = (0, Instant::now() + Duration::from_mins(1));
     while switches < SWITCHES {
         let report = board
             .storm(process, Duration::from_millis(500), Duration::ZERO)
@@ -75,7 +75,9 @@ fn load_three(board: &Switchboard, process: u32) {
 fn check(test: &str, arguments: &[&str], flags: &[&str]) {
     let mut all = vec!["-pthread"];
     all.extend(flags);
-    let Some(bench) = Bench::new(test, &all) else { return };
+    let Some(bench) = Bench::new(test, &all) else {
+        return;
+    };
     let server = bench.serve();
     let child = bench.run(arguments);
     let (process, board) = (child.id(), server.board());
@@ -117,7 +119,9 @@ fn a_hundred_thousand_switches_beside_libraries_that_come_and_go() {
 
 #[test]
 fn children_forked_ahead_are_switched_each_for_itself() {
-    let Some(bench) = Bench::new("prefork", &[]) else { return };
+    let Some(bench) = Bench::new("prefork", &[]) else {
+        return;
+    };
     let server = bench.serve();
     let child = bench.run(&["300", "1", "p"]);
     let (process, board) = (child.id(), server.board());
@@ -137,26 +141,37 @@ fn children_forked_ahead_are_switched_each_for_itself() {
     assert_eq!(value(&stop(child), "bad"), 0);
 }
 
-/// Loads an image, leads all calls to it, and gives whether the program noticed: it says so at its end, or dies.
-fn is_noticed(bench: &Bench, child: Child, image: &ImageParts) -> bool {
+/// Loads an image, leads all calls to it, and gives whether the program noticed: it says so at its end, dies, or never
+/// ends.
+fn is_noticed(bench: &Bench, mut child: Child, image: &ImageParts) -> bool {
     let server = bench.serve();
     let (process, board) = (child.id(), server.board());
     wait_until("the runtime connects", || board.is_connected(process));
     let bytes = image.to_bytes().unwrap();
     board.load_image(process, 0, image.scenario, &bytes).unwrap();
-    let _ = board.switch_index(process, 0, image.scenario);
-    let output = child.wait_with_output().unwrap();
-    !output.status.success()
+    board.switch_index(process, 0, image.scenario).unwrap();
+    let end = Instant::now() + Duration::from_secs(30);
+    while Instant::now() < end {
+        if let Some(status) = child.try_wait().unwrap() {
+            return !status.success();
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    true
 }
 
 #[test]
 fn a_clobbered_callee_saved_register_is_noticed() {
-    let Some(bench) = Bench::new("clobbered_register", &[]) else { return };
+    let Some(bench) = Bench::new("clobbered_register", &[]) else {
+        return;
+    };
     let mut image = triple_image(Scenario::Cpu, 3);
-    // mov $0x7fffffff, %ebx and r12 to r15, before everything else.
-    let mut span = vec![0xbb, 0xff, 0xff, 0xff, 0x7f];
+    // mov $20000, %ebx and r12 to r15, before everything else: past the end of the program's loop, and not 0.
+    let mut span = vec![0xbb, 0x20, 0x4e, 0, 0];
     for register in 0..4 {
-        span.extend([0x41, 0xbc + register, 0xff, 0xff, 0xff, 0x7f]);
+        span.extend([0x41, 0xbc + register, 0x20, 0x4e, 0, 0]);
     }
     let grown = span.len() as u32;
     span.extend(&image.span);
@@ -167,7 +182,11 @@ fn a_clobbered_callee_saved_register_is_noticed() {
     image.eh_frame.0 += grown;
     assert!(is_noticed(&bench, bench.run(&["2"]), &image));
     // The same without the clobbering is not.
-    assert!(!is_noticed(&bench, bench.run(&["1"]), &triple_image(Scenario::Cpu, 3)));
+    assert!(!is_noticed(
+        &bench,
+        bench.run(&["1"]),
+        &triple_image(Scenario::Cpu, 3)
+    ));
 }
 
 const TWINS: &str = r#"
@@ -177,7 +196,7 @@ const TWINS: &str = r#"
 long first = 3, second = 5;
 __attribute__((noinline)) long blend(const long *v, long n) {
   long s = 0;
-  for (long i = 0; i < n; i++) s += v[i] * FIRST + (s >> 3) * SECOND;
+  TERMS
   return s;
 }
 int main(int argc, char **argv) {
@@ -196,17 +215,23 @@ int main(int argc, char **argv) {
 /// A variant of another build of the same function, whose anchors stand in another order, under a forged identity.
 #[test]
 fn a_stale_anchor_table_is_refused_and_noticed_where_it_is_forged() {
-    let Some(tools) = Tools::find("stale_anchors") else { return };
+    let Some(tools) = Tools::find("stale_anchors") else {
+        return;
+    };
     let folder = tempfile::tempdir().unwrap();
-    let build = |name: &str, first: &str, second: &str| {
+    let build = |name: &str, terms: &str| {
         let place = folder.path().join(name);
         std::fs::create_dir(&place).unwrap();
         let source = place.join("twins.c");
-        let text = TWINS.replace("FIRST", first).replace("SECOND", second);
-        std::fs::write(&source, text).unwrap();
+        std::fs::write(&source, TWINS.replace("TERMS", terms)).unwrap();
         tools.build(&[source], &["-O2"], &["blend"], &place)
     };
-    let (program, twin) = (build("a", "first", "second"), build("b", "second", "first"));
+    // The order in which the two are referred to is the order of the anchors.
+    let program = build(
+        "a",
+        "for (long i = 0; i < n; i++) s += v[i] * first; s ^= second;",
+    );
+    let twin = build("b", "s = second; for (long i = 0; i < n; i++) s += v[i] * first;");
     let bench = Bench {
         folder: tempfile::tempdir().unwrap(),
         program: twin,
@@ -219,7 +244,10 @@ fn a_stale_anchor_table_is_refused_and_noticed_where_it_is_forged() {
         let recipe = Recipe::plain(Scenario::Memory);
         let prepared = board.prepare_recipe(process, &recipe, |_| true).unwrap();
         prepared[0].outcome.as_ref().unwrap();
-        let cache = board.options().cache(rustix::process::geteuid().as_raw()).unwrap();
+        let cache = board
+            .options()
+            .cache(rustix::process::geteuid().as_raw())
+            .unwrap();
         let entries = std::fs::read_dir(cache.folder()).unwrap();
         let entry = std::fs::read(entries.last().unwrap().unwrap().path()).unwrap();
         let start = entry.windows(8).position(|bytes| bytes == b"TGIMAGE\0").unwrap();
@@ -232,7 +260,10 @@ fn a_stale_anchor_table_is_refused_and_noticed_where_it_is_forged() {
         let server = bench.serve();
         let (process, board) = (child.id(), server.board());
         wait_until("the runtime connects", || board.is_connected(process));
-        assert!(board.load_image(process, 0, Scenario::Memory, &image).is_err(), "its own identity");
+        assert!(
+            board.load_image(process, 0, Scenario::Memory, &image).is_err(),
+            "its own identity"
+        );
         board.functions(process).unwrap()[0].hash
     };
     assert_eq!(value(&output_of(child), "bad"), 0);

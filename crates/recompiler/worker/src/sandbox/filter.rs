@@ -98,10 +98,7 @@ fn program() -> Vec<libc::sock_filter> {
         let to_permission = (ALLOWED.len() - index) as u8;
         program.push(jump(*number as u32, to_permission, 0));
     }
-    program.push(statement(
-        answer,
-        libc::SECCOMP_RET_ERRNO | libc::EPERM as u32,
-    ));
+    program.push(statement(answer, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32));
     program.push(statement(answer, libc::SECCOMP_RET_ALLOW));
     program
 }

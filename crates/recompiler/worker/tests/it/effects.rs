@@ -249,14 +249,20 @@ int main(void) { return 0; }
 /// The sum of a number that LLVM's record holds for remarks of this name.
 fn recorded(record: &str, name: &str, argument: &str) -> f64 {
     let remarks = record.split("--- !").filter(|remark| {
-        remark
-            .lines()
-            .any(|line| line.strip_prefix("Name:").is_some_and(|found| found.trim() == name))
+        remark.lines().any(|line| {
+            line.strip_prefix("Name:")
+                .is_some_and(|found| found.trim() == name)
+        })
     });
     let numbers = remarks.flat_map(|remark| {
         remark
             .lines()
-            .filter_map(|line| line.trim().strip_prefix("- ")?.strip_prefix(argument)?.strip_prefix(':'))
+            .filter_map(|line| {
+                line.trim()
+                    .strip_prefix("- ")?
+                    .strip_prefix(argument)?
+                    .strip_prefix(':')
+            })
             .filter_map(|value| value.trim().trim_matches('\'').parse::<f64>().ok())
     });
     numbers.sum()
@@ -305,13 +311,20 @@ fn simpler_code_is_smaller_without_vectors_and_unrolling() {
         shares.push(text(&simple) / text(&base));
         let image = Image::read(&simple).unwrap();
         let disassembly = program.disassemble(&image.span[..image.text_length as usize]);
-        for class in ["ymm", "zmm", "addpd", "mulpd", "addps", "mulps", "paddq", "gather", "fld"] {
+        for class in [
+            "ymm", "zmm", "addpd", "mulpd", "addps", "mulps", "paddq", "gather", "fld",
+        ] {
             assert!(!disassembly.contains(class), "{name}: {class}");
         }
         let record = program.record(name, Scenario::Cpu, 1);
-        let remarks = |record: &str, remark: &str| record.matches(&format!("Name:            {remark}\n")).count();
+        let remarks =
+            |record: &str, remark: &str| record.matches(&format!("Name:            {remark}\n")).count();
         assert_eq!(remarks(&record, "PartialUnrolled"), 0, "{name}");
-        assert_eq!(remarks(&record, "Vectorized") + remarks(&record, "Interleaved"), 0, "{name}");
+        assert_eq!(
+            remarks(&record, "Vectorized") + remarks(&record, "Interleaved"),
+            0,
+            "{name}"
+        );
         let base = program.record(name, Scenario::Placebo, 0);
         unrolled += remarks(&base, "PartialUnrolled");
         interleaved += remarks(&base, "Vectorized");
@@ -325,7 +338,9 @@ fn simpler_code_is_smaller_without_vectors_and_unrolling() {
 #[test]
 fn the_memory_pipeline_narrows_vectors_and_asks_once_per_line() {
     if crate::harness::host_features() == tidegate_format::image::CpuFeatures::BASELINE {
-        eprintln!("SKIP the_memory_pipeline_narrows_vectors_and_asks_once_per_line: this CPU has no x86-64-v3");
+        eprintln!(
+            "SKIP the_memory_pipeline_narrows_vectors_and_asks_once_per_line: this CPU has no x86-64-v3"
+        );
         return;
     }
     let names = ["twice", "triad", "stencil"];
@@ -339,8 +354,16 @@ fn the_memory_pipeline_narrows_vectors_and_asks_once_per_line() {
     for (name, reads) in [("twice", 1), ("triad", 2), ("stencil", 1)] {
         assert!(registers(name, Scenario::Placebo, "%ymm") > 0, "{name}");
         assert_eq!(registers(name, Scenario::Memory, "%ymm"), 0, "{name}");
-        assert_eq!(count(&program, name, Scenario::Memory, "prefetch"), reads, "{name}");
-        assert_eq!(count(&program, name, Scenario::Neighbour, "prefetch"), 0, "{name}");
+        assert_eq!(
+            count(&program, name, Scenario::Memory, "prefetch"),
+            reads,
+            "{name}"
+        );
+        assert_eq!(
+            count(&program, name, Scenario::Neighbour, "prefetch"),
+            0,
+            "{name}"
+        );
         // A line of 64 bytes is four stores of 16: those of the whole turns, and of the rest.
         assert!(count(&program, name, Scenario::Memory, "vmovntp") >= 4, "{name}");
     }

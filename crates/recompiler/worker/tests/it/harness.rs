@@ -109,7 +109,9 @@ impl Program {
             let source = self.folder.path().join("interposer.c");
             std::fs::write(&source, include_str!("interposer.c")).unwrap();
             let mut command = Command::new("cc");
-            command.args(["-O1", "-shared", "-fPIC", "-o"]).args([&library, &source]);
+            command
+                .args(["-O1", "-shared", "-fPIC", "-o"])
+                .args([&library, &source]);
             assert!(command.status().unwrap().success());
         }
         library

@@ -28,13 +28,17 @@ fn matches(ir: &str, pattern: &str) -> usize {
     let lines = ir
         .lines()
         .filter(|line| !line.starts_with([';', '!']) && !line.starts_with("declare"));
-    lines.filter(|line| parts.iter().all(|part| line.contains(part))).count()
+    lines
+        .filter(|line| parts.iter().all(|part| line.contains(part)))
+        .count()
 }
 
 fn check(path: &Path) {
     let text = std::fs::read_to_string(path).unwrap();
     let lines = |key: &str| -> Vec<String> {
-        let lines = text.lines().filter_map(|line| line.strip_prefix("; ")?.strip_prefix(key));
+        let lines = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("; ")?.strip_prefix(key));
         lines.map(str::to_owned).collect()
     };
     let mut ir = text.clone();
@@ -70,5 +74,7 @@ fn every_file_s_passes_do_what_it_says() {
         .collect();
     paths.sort();
     assert!(paths.len() >= 6);
-    paths.iter().for_each(|path| check(path));
+    for path in &paths {
+        check(path);
+    }
 }

@@ -54,7 +54,10 @@ fn one_start_serves_many_compiles_with_the_same_images() {
         );
         assert_eq!(outcome.status, 0);
         assert!(outcome.cpu_ns > 0);
-        assert_eq!(Response::read(&answer).unwrap().0.unwrap(), program.image("kernel", scenario));
+        assert_eq!(
+            Response::read(&answer).unwrap().0.unwrap(),
+            program.image("kernel", scenario)
+        );
     }
     let (outcome, answer) = order(&mut worker, b"no request");
     assert_eq!(outcome.status, 0);
@@ -71,7 +74,11 @@ fn check_fault(fault: &str, signals: &[i32]) {
     for _ in 0..2 {
         let (outcome, answer) = order(&mut worker, &request);
         assert_eq!(answer, b"", "{fault}");
-        assert!(signals.contains(&(outcome.status & 0x7f)), "{fault}: {}", outcome.status);
+        assert!(
+            signals.contains(&(outcome.status & 0x7f)),
+            "{fault}: {}",
+            outcome.status
+        );
     }
     drop(worker.stdin.take());
     assert!(worker.wait().unwrap().success(), "{fault}");

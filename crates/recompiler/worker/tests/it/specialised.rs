@@ -81,7 +81,11 @@ fn a_planted_wrong_constant_fails() {
     let image = specialised(&program, "filter", &USUAL);
     let mut text = Image::read(&image).unwrap();
     // The guard compares taps with 5: `cmp $5, %ecx`; another number there lets others in.
-    let guard = text.span.windows(3).position(|bytes| bytes == [0x83, 0xf9, 5]).unwrap();
+    let guard = text
+        .span
+        .windows(3)
+        .position(|bytes| bytes == [0x83, 0xf9, 5])
+        .unwrap();
     let mut span = text.span.to_vec();
     span[guard + 2] = 4;
     text.span = &span;
@@ -101,7 +105,12 @@ fn constants_remove_work() {
     let special = specialised(&program, "filter", &[(4, 9)]);
     // No mode but the assumed one: neither division is left.
     assert!(count(&general, "imul") > 0);
-    let branches = |image: &[u8]| ["\tje", "\tjne"].map(|one| count(image, one)).iter().sum::<usize>();
+    let branches = |image: &[u8]| {
+        ["\tje", "\tjne"]
+            .map(|one| count(image, one))
+            .iter()
+            .sum::<usize>()
+    };
     assert!(branches(&special) < branches(&general));
 }
 
