@@ -27,6 +27,7 @@ build: dependencies
 .PHONY: build-rooms
 build-rooms:
 	$(CARGO) build --release $(ROOMS)
+	@ln -sf tidegate "$(TARGET)/release/tidegate-c++"
 
 ## Install from Debian, by name, what is missing
 dependencies:

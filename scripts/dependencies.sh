@@ -23,7 +23,8 @@ fi
 # The compiler driver, the partition and the worker; the BPF reader; the page's browser test; the runtime's checks.
 wanted="gcc make pkg-config zlib1g-dev libzstd-dev libxml2-dev libelf-dev
 clang-22 llvm-22-dev lld-22 libpolly-22-dev libclang-rt-22-dev
-chromium valgrind strace"
+chromium valgrind strace
+ccache libtool libtool-bin autoconf automake cmake meson ninja-build"
 
 missing=
 for package in $wanted; do

@@ -3,7 +3,7 @@
 //! Both traits may block: they are called on a small pool of this room's own threads, never on the
 //! sampler's. Nothing here decides whether a caller may act; the guard in front of the routes does.
 
-use crate::view::{Explanation, PlanView, Report, Series};
+use crate::view::{EventRow, Explanation, GraphView, PlanView, Report, Series};
 use serde::{Deserialize, Serialize};
 use tidegate_types::DeclaredEvent;
 use utoipa::{IntoParams, ToSchema};
@@ -98,6 +98,16 @@ pub trait Backend: Send + Sync + 'static {
 
     /// What would be planned now under another policy. Nothing is written.
     fn plan(&self, request: &PlanRequest) -> Result<PlanView, BackendError>;
+
+    /// Events that are expected by name: announced and scheduled, soonest first.
+    fn events(&self) -> Result<Vec<EventRow>, BackendError> {
+        no_store()
+    }
+
+    /// Which app calls which, with what was learned of it.
+    fn graph(&self) -> Result<GraphView, BackendError> {
+        no_store()
+    }
 }
 
 /// Who is at the other end of the control socket, by the kernel's word (`SO_PEERCRED`).
@@ -131,6 +141,17 @@ impl Done {
 pub struct InspectRequest {
     /// The process.
     pub pid: u32,
+}
+
+/// An announced event that comes again by the wall clock.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClockRequest {
+    /// The event; its time is not looked at.
+    pub event: DeclaredEvent,
+    /// cron's five fields.
+    pub schedule: String,
+    /// IANA name of the time zone; the system's where it is absent.
+    pub zone: Option<String>,
 }
 
 /// Switch functions of a process.
@@ -188,6 +209,16 @@ pub trait Control: Send + Sync + 'static {
 
     /// Announces an event.
     fn declare(&self, caller: Caller, event: DeclaredEvent) -> Result<Done, ControlError>;
+
+    /// Announces an event that comes again by the wall clock, through changes of daylight saving.
+    fn declare_by_clock(&self, _caller: Caller, _request: &ClockRequest) -> Result<Done, ControlError> {
+        no_control()
+    }
+
+    /// Takes an announced event back.
+    fn withdraw(&self, _caller: Caller, _name: &str) -> Result<Done, ControlError> {
+        no_control()
+    }
 
     /// Switches functions of a process.
     fn switch(&self, caller: Caller, request: &SwitchRequest) -> Result<SwitchReport, ControlError>;

@@ -24,8 +24,8 @@ mod words;
 
 pub use assemble::{Assembler, HostState};
 pub use backend::{
-    Backend, BackendError, Caller, Control, ControlError, Done, InspectRequest, NoBackend, NoControl,
-    PlanRequest, ReportQuery, SeriesQuery, StormReport, StormRequest, SwitchReport, SwitchRequest,
+    Backend, BackendError, Caller, ClockRequest, Control, ControlError, Done, InspectRequest, NoBackend,
+    NoControl, PlanRequest, ReportQuery, SeriesQuery, StormReport, StormRequest, SwitchReport, SwitchRequest,
 };
 pub use metrics::metric_name;
 pub use problem::Problem;

@@ -5,14 +5,14 @@
 
 use crate::assemble::APPS_WITH_SPARKS;
 use crate::backend::{
-    Backend, BackendError, Caller, Control, Done, InspectRequest, PlanRequest, ReportQuery, SeriesQuery,
-    StormReport, StormRequest, SwitchReport, SwitchRequest,
+    Backend, BackendError, Caller, ClockRequest, Control, Done, InspectRequest, PlanRequest, ReportQuery,
+    SeriesQuery, StormReport, StormRequest, SwitchReport, SwitchRequest,
 };
 use crate::problem::Problem;
 use crate::shared::Shared;
 use crate::view::{
-    AppRow, ContentionRow, Explanation, HeatView, LeaseRow, MapView, PlanView, Report, Series, SkillRow,
-    Sparks, VariantRow, View,
+    AppRow, ContentionRow, EventRow, Explanation, GraphView, HeatView, LeaseRow, MapView, PlanView, Report,
+    Series, SkillRow, Sparks, VariantRow, View,
 };
 use crate::{metrics, page};
 use axum::extract::rejection::{JsonRejection, QueryRejection};
@@ -201,6 +201,20 @@ async fn report(
     blocking(move || rooms.backend.report(&wanted)).await
 }
 
+/// Events that are expected by name: announced, or scheduled by cron tables and timers.
+#[utoipa::path(get, path = "/api/v1/expected", tag = "read",
+    responses((status = 200, body = Vec<EventRow>), (status = 503, body = Problem)))]
+async fn expected(State(rooms): State<Rooms>) -> Answer<Vec<EventRow>> {
+    blocking(move || rooms.backend.events()).await
+}
+
+/// Which app calls which, and how contention follows along the calls.
+#[utoipa::path(get, path = "/api/v1/graph", tag = "read",
+    responses((status = 200, body = GraphView), (status = 503, body = Problem)))]
+async fn graph(State(rooms): State<Rooms>) -> Answer<GraphView> {
+    blocking(move || rooms.backend.graph()).await
+}
+
 /// Recorded values of one field of one entity.
 #[utoipa::path(get, path = "/api/v1/series", tag = "read", params(SeriesQuery),
     responses((status = 200, body = Series), (status = 404, body = Problem), (status = 422, body = Problem),
@@ -288,6 +302,20 @@ struct DeclareRequest {
     every_s: Option<f64>,
     /// Expected demand in cores, where it is known.
     cores: Option<f64>,
+    /// cron's five fields, where it repeats by the wall clock; `at_utc_ms` and `every_s` are then not looked at.
+    #[serde(default)]
+    schedule: Option<String>,
+    /// IANA name of the time zone of `schedule`; the system's where it is absent.
+    #[serde(default)]
+    zone: Option<String>,
+}
+
+/// Which event to take back.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct WithdrawRequest {
+    /// What it is called.
+    name: String,
 }
 
 impl DeclareRequest {
@@ -322,8 +350,34 @@ async fn declare(
     Extension(caller): Extension<Caller>,
     given: Result<Json<DeclareRequest>, JsonRejection>,
 ) -> Answer<Done> {
-    let event = body(given)?.checked()?;
-    blocking(move || rooms.control.declare(caller, event)).await
+    let mut request = body(given)?;
+    let (schedule, zone) = (request.schedule.take(), request.zone.take());
+    let event = request.checked()?;
+    blocking(move || match schedule {
+        None => rooms.control.declare(caller, event),
+        Some(schedule) => {
+            let request = ClockRequest {
+                event,
+                schedule,
+                zone,
+            };
+            rooms.control.declare_by_clock(caller, &request)
+        }
+    })
+    .await
+}
+
+/// Takes an announced event back.
+#[utoipa::path(post, path = "/api/v1/events/withdraw", tag = "act", request_body = WithdrawRequest,
+    responses((status = 200, body = Done), (status = 403, body = Problem), (status = 404, body = Problem),
+        (status = 422, body = Problem)))]
+async fn withdraw(
+    State(rooms): State<Rooms>,
+    Extension(caller): Extension<Caller>,
+    given: Result<Json<WithdrawRequest>, JsonRejection>,
+) -> Answer<Done> {
+    let request = body(given)?;
+    blocking(move || rooms.control.withdraw(caller, &request.name)).await
 }
 
 /// Switches functions of a process.
@@ -427,6 +481,8 @@ fn reading() -> OpenApiRouter<Rooms> {
         .routes(routes!(doctor))
         .routes(routes!(explain))
         .routes(routes!(report))
+        .routes(routes!(graph))
+        .routes(routes!(expected))
         .routes(routes!(series))
         .routes(routes!(health))
         .routes(routes!(prometheus))
@@ -438,6 +494,7 @@ fn acting() -> OpenApiRouter<Rooms> {
         .routes(routes!(resume))
         .routes(routes!(reload))
         .routes(routes!(declare))
+        .routes(routes!(withdraw))
         .routes(routes!(switch))
         .routes(routes!(storm))
         .routes(routes!(inspect))

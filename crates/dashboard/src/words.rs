@@ -44,6 +44,8 @@ pub(crate) enum ResourceWord {
 pub(crate) enum SourceWord {
     Periodic,
     Declared,
+    Scheduled,
+    Upstream,
     Classifier,
     Persistence,
     Reactive,
@@ -122,6 +124,8 @@ mod tests {
         check::<SourceWord, _>(&[
             Source::Periodic,
             Source::Declared,
+            Source::Scheduled,
+            Source::Upstream,
             Source::Classifier,
             Source::Persistence,
             Source::Reactive,

@@ -4,7 +4,7 @@ use crate::{Config, checkpoint::Saved};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tidegate_forecast::Forecaster;
-use tidegate_plan::{Planner, policy::Policy};
+use tidegate_plan::{Planner, criticality, policy::Policy};
 use tidegate_types::{App, Apps, BootTime, ContentionMap, KnobValue, Lease, LeaseId, Managed, Plan, Sample};
 
 /// The loop's memory. It is plain data: [`State::checkpoint`] and [`State::restore`] carry it
@@ -116,6 +116,16 @@ impl State {
         for app in apps {
             self.admit(app);
         }
+        self.flow();
+    }
+
+    /// Gives every app its class: what the policy says, raised where a critical app calls it.
+    pub(crate) fn flow(&mut self) {
+        for managed in self.apps.values_mut() {
+            managed.grant.class = self.policy.resolve(&managed.app).class;
+        }
+        let calls = self.forecaster.calls(&self.apps);
+        criticality::flow(&mut self.apps, &calls);
     }
 
     pub(crate) fn from_saved(saved: Saved, policy: Policy) -> Self {

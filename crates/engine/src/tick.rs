@@ -16,9 +16,12 @@ pub fn tick(state: &mut State, input: &Input) -> Output {
     for event in &input.events {
         map_is_due |= apply(state, input.now, event, &mut output.notices);
     }
+    if input.events.iter().any(moves_classes) {
+        state.flow();
+    }
     if let Some(sample) = &input.sample {
         output.contention = learn(state, sample);
-        map_is_due |= !output.contention.is_empty();
+        map_is_due |= !output.contention.is_empty() || state.forecaster.take_news();
     }
     if map_is_due || map_is_old(state, input.now) {
         output.map = Some(renew_map(state, input.now));
@@ -69,6 +72,9 @@ fn apply(state: &mut State, now: Moment, event: &Event, notices: &mut Vec<Notice
             text: format!("{knob:?} of {app} was written by someone else: it is theirs for an hour"),
         }),
         Event::Declared(declared) => state.forecaster.declare(declared.clone()),
+        Event::Withdrawn(name) => state.forecaster.withdraw(name),
+        Event::Expected(firings) => state.forecaster.expect(firings, now),
+        Event::Dependencies { origin, edges } => state.forecaster.depend(*origin, edges, now),
         Event::ModelPromoted(_)
         | Event::VariantReady { .. }
         | Event::Trial(_)
@@ -78,7 +84,15 @@ fn apply(state: &mut State, now: Moment, event: &Event, notices: &mut Vec<Notice
     }
     matches!(
         event,
-        Event::Declared(_) | Event::Waiting { .. } | Event::PolicyChanged(_)
+        Event::Declared(_) | Event::Withdrawn(_) | Event::Waiting { .. } | Event::PolicyChanged(_)
+    )
+}
+
+/// Whether who matters may be another now: criticality flows along the calls between the apps that are there.
+fn moves_classes(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::AppCame(_) | Event::AppWent(_) | Event::PolicyChanged(_) | Event::Dependencies { .. }
     )
 }
 

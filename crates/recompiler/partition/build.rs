@@ -1,10 +1,11 @@
-//! Compiles the C++ shim against the LLVM that `LLVM_SYS_221_PREFIX` names, else Debian's place for it.
+//! Compiles the C++ shims against the LLVM that `LLVM_SYS_221_PREFIX` names, else Debian's place for it.
 
 use std::env;
 use std::path::PathBuf;
 
 fn main() {
     println!("cargo::rerun-if-changed=src/shim.cpp");
+    println!("cargo::rerun-if-changed=src/loops.cpp");
     println!("cargo::rerun-if-env-changed=LLVM_SYS_221_PREFIX");
     let prefix =
         env::var_os("LLVM_SYS_221_PREFIX").map_or_else(|| PathBuf::from("/usr/lib/llvm-22"), PathBuf::from);
@@ -12,6 +13,7 @@ fn main() {
         .cpp(true)
         .std("c++17")
         .file("src/shim.cpp")
+        .file("src/loops.cpp")
         .include(prefix.join("include"))
         // LLVM is built without both; a mismatch shows as missing type information at load time.
         .flag("-fno-rtti")

@@ -53,6 +53,8 @@ pub(crate) enum Verb {
     Apps(ReadArguments),
     /// Print the contention probability map.
     Map(ReadArguments),
+    /// Print which app calls which, and how contention follows.
+    Graph(GraphArguments),
     /// Print what is planned, or what a policy would plan.
     Plan(PlanArguments),
     /// List the leases that hold or lie ahead.
@@ -77,11 +79,17 @@ pub(crate) enum Verb {
     Import(ImportArguments),
     /// Forecast recorded series as it would have been done at the time, and judge forecasts.
     Backtest(BacktestArguments),
-    /// Announce an event ahead of time.
+    /// Announce events ahead of time, list what is expected, take back.
     Event(EventArguments),
     /// C compiler driver: clang plus functions that can be switched while the program runs.
     #[command(disable_help_flag = true)]
     Cc(CompilerArguments),
+    /// C++ compiler driver: as `cc`, with clang++.
+    #[command(name = "c++", disable_help_flag = true)]
+    Cxx(CompilerArguments),
+    /// Cargo for Rust programs: as `cargo`, with functions that can be switched while the program runs.
+    #[command(disable_help_flag = true)]
+    Cargo(CompilerArguments),
     /// Say what of a binary or a running process can be switched, and what not and why.
     Inspect(InspectArguments),
     /// Switch functions of a running process to a variant or back to the base.
@@ -112,6 +120,9 @@ pub(crate) struct RunArguments {
     /// Policy file; without one, everything is observed and nothing is done.
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
+    /// File that declares which app calls which: .toml, .json (service graph) or .dot; may be given more than once.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) graph: Vec<PathBuf>,
     /// Lower every mode of the policy to this.
     #[arg(long, value_enum)]
     pub(crate) mode: Option<ModeArgument>,
@@ -203,6 +214,21 @@ pub(crate) struct PlanArguments {
     /// Plan as this policy would, without acting.
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
+}
+
+/// `tidegate graph`.
+#[derive(Args, Debug)]
+pub(crate) struct GraphArguments {
+    #[command(flatten)]
+    pub(crate) places: Places,
+    #[command(flatten)]
+    pub(crate) format: Format,
+    /// Print Graphviz's DOT to standard output.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) dot: bool,
+    /// Only check these files and print what they declare; needs no daemon.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Vec<PathBuf>,
 }
 
 /// `tidegate explain`.
@@ -342,21 +368,37 @@ pub(crate) enum EventAction {
     Add {
         /// What it is called.
         name: String,
-        /// When it begins, such as 2026-11-24T08:00:00Z.
-        #[arg(long)]
-        at: String,
+        /// When it begins: 2026-11-24T08:00:00Z, or without `Z` on the clock of the time zone.
+        #[arg(long, required_unless_present = "cron")]
+        at: Option<String>,
         /// Whose demand rises.
         #[arg(long)]
         app: String,
         /// How long it lasts: `90s`, `10m`.
         #[arg(long, default_value = "5m")]
         lasting: String,
-        /// Time between repetitions, such as `1d`.
+        /// Time between repetitions; `1d` and `1w` keep the wall-clock time through changes of daylight saving.
         #[arg(long)]
         every: Option<String>,
+        /// When it repeats, as cron's five fields, such as `0 8 * * 1-5`.
+        #[arg(long, conflicts_with_all = ["every", "at"])]
+        cron: Option<String>,
+        /// Time zone, such as Europe/Berlin; the system's where it is not given.
+        #[arg(long)]
+        zone: Option<String>,
         /// Expected demand in cores.
         #[arg(long)]
         cores: Option<f64>,
+    },
+    /// List what is expected: announced, or scheduled by cron tables and timers.
+    Ls {
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Take an announced event back.
+    Rm {
+        /// What it is called.
+        name: String,
     },
 }
 

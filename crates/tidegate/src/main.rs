@@ -4,6 +4,7 @@
 mod cli;
 mod daemon;
 mod doctor;
+mod edges;
 mod failure;
 mod out;
 mod place;
@@ -22,8 +23,8 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    if let Some(arguments) = compiler_arguments() {
-        return verbs::code::compile(&arguments);
+    if let Some((driver, arguments)) = compiler_arguments() {
+        return verbs::code::compile(driver, &arguments);
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -45,16 +46,18 @@ fn main() -> ExitCode {
     }
 }
 
-/// The arguments after `tidegate cc`, or of a program called `tidegate-cc`: they belong to the compiler,
-/// whatever they look like.
-fn compiler_arguments() -> Option<Vec<OsString>> {
+/// The driver and its arguments, after `tidegate cc` and its like or of a program called `tidegate-cc`: they
+/// belong to the compiler, whatever they look like.
+fn compiler_arguments() -> Option<(verbs::code::Driver, Vec<OsString>)> {
     let mut arguments = std::env::args_os();
     let program = arguments.next()?;
     let name = std::path::Path::new(&program).file_name()?;
-    if name == "tidegate-cc" {
-        return Some(arguments.collect());
+    let by_name = name.to_str().and_then(|name| name.strip_prefix("tidegate-"));
+    if let Some(driver) = by_name.and_then(verbs::code::driver) {
+        return Some((driver, arguments.collect()));
     }
-    (arguments.next()? == "cc").then(|| arguments.collect())
+    let driver = verbs::code::driver(arguments.next()?.to_str()?)?;
+    Some((driver, arguments.collect()))
 }
 
 fn dispatch(verb: Verb) -> Outcome {
@@ -65,6 +68,7 @@ fn dispatch(verb: Verb) -> Outcome {
         Verb::Top(arguments) => verbs::top::top(&arguments),
         Verb::Apps(arguments) => verbs::read::apps(&arguments),
         Verb::Map(arguments) => verbs::read::map(&arguments),
+        Verb::Graph(arguments) => verbs::graph::graph(&arguments),
         Verb::Plan(arguments) => verbs::read::plan(&arguments),
         Verb::Leases(arguments) => verbs::read::leases(&arguments),
         Verb::Actions(arguments) => verbs::read::actions(&arguments),
@@ -78,7 +82,7 @@ fn dispatch(verb: Verb) -> Outcome {
         Verb::Import(arguments) => verbs::record::import(&arguments),
         Verb::Backtest(arguments) => verbs::backtest::backtest(&arguments),
         Verb::Event(arguments) => verbs::control::event(&arguments),
-        Verb::Cc(_) => Ok(()),
+        Verb::Cc(_) | Verb::Cxx(_) | Verb::Cargo(_) => Ok(()),
         Verb::Inspect(arguments) => verbs::code::inspect(&arguments),
         Verb::Switch(arguments) => verbs::code::switch(&arguments),
         Verb::Cache(arguments) => verbs::code::cache(&arguments),

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use tidegate_dashboard::{
-    Backend, BackendError, Explanation, LeaseRow, MapRow, PlanRequest, PlanView, Report, ReportQuery,
-    ReportRow, Series, SeriesQuery, View,
+    Backend, BackendError, EventRow, Explanation, GraphView, LeaseRow, MapRow, PlanRequest, PlanView, Report,
+    ReportQuery, ReportRow, Series, SeriesQuery, View,
 };
+use tidegate_engine::State;
 use tidegate_history::{Action, Decision, Reader};
 use tidegate_types::{Entity, Event, Field, LeaseId, Moment, Outcome, PredictionId, Treatment};
 
@@ -58,6 +59,13 @@ impl StoreBackend {
 
     pub(crate) fn new(reader: Reader) -> Self {
         Self { reader }
+    }
+
+    /// The loop's memory as it was kept last.
+    fn last_state(&self) -> Result<State, BackendError> {
+        let kept = self.reader.latest_checkpoint().map_err(|error| failed(&error))?;
+        let kept = kept.ok_or_else(|| BackendError::Unavailable("nothing was kept yet".to_owned()))?;
+        State::restore(&kept.state).map_err(|error| BackendError::Unavailable(error.to_string()))
     }
 
     fn explain_lease(&self, id: u64) -> Result<Explanation, BackendError> {
@@ -178,6 +186,17 @@ impl Backend for StoreBackend {
             series.maximum.push(maximum.is_finite().then_some(maximum));
         }
         Ok(series)
+    }
+
+    fn events(&self) -> Result<Vec<EventRow>, BackendError> {
+        Ok(crate::edges::events(
+            &self.last_state()?,
+            crate::when::now_utc_ms(),
+        ))
+    }
+
+    fn graph(&self) -> Result<GraphView, BackendError> {
+        Ok(crate::edges::graph(&self.last_state()?))
     }
 
     fn plan(&self, _request: &PlanRequest) -> Result<PlanView, BackendError> {

@@ -4,7 +4,9 @@ use crate::failure::{Failure, Status};
 use crate::place::Folders;
 use crate::{remember, when};
 use tidegate_dashboard::client::{Client, ClientError, encode};
-use tidegate_dashboard::{Backend, BackendError, Explanation, Report, ReportQuery, View};
+use tidegate_dashboard::{
+    Backend, BackendError, EventRow, Explanation, GraphView, Report, ReportQuery, View,
+};
 
 /// An open source of answers.
 pub(crate) enum Source {
@@ -70,6 +72,26 @@ impl Source {
                 client.get(&target).map_err(|error| client_failure(&error))
             }
             Self::Store(_, backend) => backend.explain(id).map_err(|error| backend_failure(&error)),
+        }
+    }
+
+    /// Events that are expected by name.
+    pub(crate) fn events(&self) -> Result<Vec<EventRow>, Failure> {
+        match self {
+            Self::Daemon(client) => client
+                .get("/api/v1/expected")
+                .map_err(|error| client_failure(&error)),
+            Self::Store(_, backend) => backend.events().map_err(|error| backend_failure(&error)),
+        }
+    }
+
+    /// Which app calls which.
+    pub(crate) fn graph(&self) -> Result<GraphView, Failure> {
+        match self {
+            Self::Daemon(client) => client
+                .get("/api/v1/graph")
+                .map_err(|error| client_failure(&error)),
+            Self::Store(_, backend) => backend.graph().map_err(|error| backend_failure(&error)),
         }
     }
 

@@ -1,8 +1,8 @@
 //! What goes into a tick and what comes out: the seam between the pure middle and the edges.
 
 use crate::{
-    App, AppName, BootTime, ContentionEvent, ContentionMap, Knob, KnobValue, LeaseId, Moment, Outcome, Plan,
-    Sample, Scenario, TrialVerdict, Unit,
+    App, AppName, BootTime, ContentionEvent, ContentionMap, Dependency, DependencyOrigin, Knob, KnobValue,
+    LeaseId, Moment, Outcome, Plan, Sample, Scenario, TrialVerdict, Unit,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -22,6 +22,19 @@ pub struct DeclaredEvent {
     pub every_s: Option<f64>,
     /// Expected demand in cores, where it was said.
     pub cores: Option<f64>,
+}
+
+/// One firing of something that a timer or a cron table will start. Whether it brings contention is learned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExpectedEvent {
+    /// What it is called; the same at each firing.
+    pub name: Arc<str>,
+    /// The app that it starts, where that is known.
+    pub app: Option<AppName>,
+    /// When it fires, milliseconds since the Unix epoch.
+    pub at_utc_ms: i64,
+    /// The file and line, or the unit, that says so.
+    pub place: Arc<str>,
 }
 
 /// Why a write did not take.
@@ -108,6 +121,17 @@ pub enum Event {
     ModelPromoted(Arc<str>),
     /// An event was announced.
     Declared(DeclaredEvent),
+    /// An announced event was taken back, by its name.
+    Withdrawn(Arc<str>),
+    /// All firings of timers and cron tables in the time ahead; they take the place of those said before.
+    Expected(Vec<ExpectedEvent>),
+    /// Dependencies: all that are declared, or those that were seen just now.
+    Dependencies {
+        /// How they are known.
+        origin: DependencyOrigin,
+        /// Which.
+        edges: Vec<Dependency>,
+    },
     /// Release everything until resumed.
     Paused,
     /// Go on.

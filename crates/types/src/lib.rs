@@ -10,6 +10,7 @@ mod app;
 mod contention;
 mod entity;
 mod field;
+mod graph;
 mod input;
 mod lease;
 mod map;
@@ -24,7 +25,10 @@ pub use app::{
 pub use contention::{ContentionEvent, Outcome, Treatment};
 pub use entity::{Entity, EntityKind};
 pub use field::{Field, FieldSpec, MeasureUnit, ROW_WIDTH};
-pub use input::{DeclaredEvent, Event, Input, Notice, Output, Severity, WriteFailure, WriteResult};
+pub use graph::{Dependency, DependencyOrigin};
+pub use input::{
+    DeclaredEvent, Event, ExpectedEvent, Input, Notice, Output, Severity, WriteFailure, WriteResult,
+};
 pub use lease::{Cause, Knob, KnobValue, Lease, LeaseId, Trigger};
 pub use map::{ContentionMap, Driver, MapEntry, PredictionId, Quantiles, Source, WindowProbability};
 pub use plan::{Advice, Plan, Recompile, Scenario, Shift, ShiftTarget, TrialVerdict};

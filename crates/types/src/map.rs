@@ -36,6 +36,10 @@ pub enum Source {
     Periodic,
     /// An event that was announced.
     Declared,
+    /// A timer or a cron table that fires.
+    Scheduled,
+    /// An app upstream whose demand rose.
+    Upstream,
     /// The event classifier.
     Classifier,
     /// What is now goes on.

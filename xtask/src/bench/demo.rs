@@ -105,6 +105,16 @@ struct Bench {
 }
 
 impl DemoArguments {
+    /// Where the arms of an unfinished run are kept; a form of another length or with another forecast has its own.
+    fn partial(&self) -> &'static str {
+        match (self.quick, self.sabotage) {
+            (false, false) => "demo-rounds.json",
+            (false, true) => "demo-sabotage-rounds.json",
+            (true, false) => "demo-quick-rounds.json",
+            (true, true) => "demo-quick-sabotage-rounds.json",
+        }
+    }
+
     /// What its result is called: the rows without bounds do not replace those with.
     pub(crate) fn name(&self) -> &'static str {
         match self.part {
@@ -136,7 +146,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &DemoArguments) -> Result<Re
     }
     std::fs::create_dir_all(workspace.bench_folder())?;
     let stage = Stage::open(&workspace.target.join("demo"), &batch.path, Isolation::High)?;
-    let partial = workspace.bench_folder().join("demo-rounds.json");
+    let partial = workspace.bench_folder().join(arguments.partial());
     let mut bench = Bench {
         stage,
         scenario,

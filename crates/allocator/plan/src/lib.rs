@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod allocate;
+pub mod criticality;
 mod episode;
 mod found;
 mod gate;

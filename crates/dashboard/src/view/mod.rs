@@ -7,6 +7,8 @@
 mod answers;
 mod app;
 mod code;
+mod event;
+mod graph;
 mod heat;
 mod lease;
 mod map;
@@ -14,6 +16,8 @@ mod map;
 pub use answers::{Explanation, Report, ReportRow, Series, Step};
 pub use app::{AppRow, Sparks};
 pub use code::VariantRow;
+pub use event::{EventKind, EventRow};
+pub use graph::{EdgeRow, GraphView};
 pub use heat::{HeatColumn, HeatView};
 pub use lease::{AdviceRow, LeaseOutcome, LeaseRow, LeaseState, PlanView, PredictionRow, Setting};
 pub use map::{ContentionRow, DriverRow, MapRow, MapView, QuantileRow, SkillRow, WindowRow};

@@ -94,6 +94,10 @@ export interface DeclareRequest {
   every_s?: number | null;
   /** What it is called. */
   name: string;
+  /** cron's five fields, where it repeats by the wall clock; `at_utc_ms` and `every_s` are then not looked at. */
+  schedule?: string | null;
+  /** IANA name of the time zone of `schedule`; the system's where it is absent. */
+  zone?: string | null;
 }
 
 /** It is done. */
@@ -110,6 +114,47 @@ export interface DriverRow {
   share: number;
 }
 
+/** One app calls another. */
+export interface EdgeRow {
+  /** The file and line that declare it. */
+  declared?: string | null;
+  /** Who is called. */
+  downstream: string;
+  /** Class of the downstream app, what flows down to it included. */
+  downstream_class: string;
+  /** Share of the rises upstream that contention followed. */
+  followed_share?: number | null;
+  /** Median seconds from a rise upstream to contention at the downstream's CPU limit, where any was seen. */
+  lag_s?: number | null;
+  /** Spread of that lag in seconds. */
+  lag_spread_s?: number | null;
+  /** Where it was seen, such as `tcp:5432`. */
+  seen?: string | null;
+  /** Who calls. */
+  upstream: string;
+}
+
+/** Who says that it comes. */
+export type EventKind = "announced" | "scheduled";
+
+/** One event that is expected. */
+export interface EventRow {
+  /** Whose demand rises, where that is known. */
+  app?: string | null;
+  /** Expected demand in cores, where that was said. */
+  cores?: number | null;
+  /** How long it lasts, in seconds, where that was said. */
+  duration_s?: number | null;
+  /** Who says that it comes. */
+  kind: EventKind;
+  /** What it is called. */
+  name: string;
+  /** When it comes next, in milliseconds since the Unix epoch. */
+  next_utc_ms: number;
+  /** File and line of what is scheduled. */
+  place?: string | null;
+}
+
 /** Which prediction, which data, which rule, and what happened after. */
 export interface Explanation {
   forecast?: MapRow | null;
@@ -120,6 +165,14 @@ export interface Explanation {
   steps: Step[];
   /** One line. */
   title: string;
+}
+
+/** Which app calls which. */
+export interface GraphView {
+  /** Sorted by caller, then called. */
+  edges: EdgeRow[];
+  /** What is wrong with what was declared, each with its place. */
+  remarks: string[];
 }
 
 /** Whether the loop turns. */
@@ -465,7 +518,7 @@ export interface SkillRow {
 }
 
 /** What a prediction rests on. */
-export type Source = "periodic" | "declared" | "classifier" | "persistence" | "reactive";
+export type Source = "periodic" | "declared" | "scheduled" | "upstream" | "classifier" | "persistence" | "reactive";
 
 /** Recent values of one entity, one a sample, oldest first; `null` where nothing was measured. */
 export interface Sparks {
@@ -597,4 +650,10 @@ export interface WindowRow {
   probability: number;
   /** Length of the window in seconds. */
   window_s: number;
+}
+
+/** Which event to take back. */
+export interface WithdrawRequest {
+  /** What it is called. */
+  name: string;
 }

@@ -79,6 +79,18 @@ impl Calendar {
         self.events.push(event);
     }
 
+    /// Takes an event back by its name; true where there was one.
+    pub(crate) fn withdraw(&mut self, name: &str) -> bool {
+        let before = self.events.len();
+        self.events.retain(|known| &*known.name != name);
+        self.events.len() < before
+    }
+
+    /// All that are kept.
+    pub(crate) fn events(&self) -> &[DeclaredEvent] {
+        &self.events
+    }
+
     /// Drops what is over.
     pub(crate) fn forget(&mut self, utc_ms: i64) {
         self.events.retain(|event| next_begin_ms(event, utc_ms).is_some());

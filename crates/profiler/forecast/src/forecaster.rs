@@ -5,17 +5,18 @@ use crate::config::ForecastConfig;
 use crate::declared::Calendar;
 use crate::demand::AppDemand;
 use crate::drivers::Drivers;
-use crate::map::{Shared, calibration_of, entry};
+use crate::map::{CALIBRATIONS, Shared, calibration_of, entry};
 use crate::model::{EventModel, Logistic, Model};
 use crate::readings::{Reader, held_from_above, in_effect};
-use crate::report::UnitScore;
+use crate::report::{DependencyReport, UnitScore};
 use crate::score::{Judged, Lesson, Reliability, Standing, tabulate};
+use crate::signs::Signs;
 use crate::unit::UnitState;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tidegate_types::{
-    AppName, Apps, ContentionEvent, ContentionMap, DeclaredEvent, Entity, Knob, Lease, Moment, Notice,
-    Outcome, Resource, Sample, Severity, Treatment, Unit,
+    AppName, Apps, ContentionEvent, ContentionMap, DeclaredEvent, Dependency, DependencyOrigin, Entity,
+    ExpectedEvent, Knob, Lease, Moment, Notice, Outcome, Resource, Sample, Severity, Treatment, Unit,
 };
 
 /// Samples further apart than this leave a gap between them.
@@ -38,8 +39,9 @@ pub struct Forecaster {
     units: BTreeMap<Unit, UnitState>,
     demands: BTreeMap<AppName, AppDemand>,
     calendar: Calendar,
+    signs: Signs,
     model: Model,
-    calibrations: [Calibration; 2],
+    calibrations: [Calibration; CALIBRATIONS],
     untreated: Reliability,
     treated: Reliability,
     next_prediction: u64,
@@ -59,7 +61,8 @@ impl Forecaster {
             units: BTreeMap::new(),
             demands: BTreeMap::new(),
             calendar: Calendar::default(),
-            calibrations: [Calibration::default(), Calibration::default()],
+            signs: Signs::default(),
+            calibrations: Default::default(),
             untreated: Reliability::default(),
             treated: Reliability::default(),
             next_prediction: 1,
@@ -84,6 +87,9 @@ impl Forecaster {
         self.last = Some(sample.now);
         self.observe_demand(sample, apps, active_leases);
         let interval_s = sample.interval_s.clamp(0.0, GAP_S);
+        self.signs
+            .observe(&self.demands, apps, &mut self.units, sample.now, interval_s);
+        self.notices.extend(self.signs.remarks(apps, now_s));
         let readings = Reader::new(sample, apps, &self.demands, active_leases).read();
         for reading in &readings {
             if !self.units.contains_key(&reading.unit) && self.units.len() >= UNITS_MAX {
@@ -100,6 +106,7 @@ impl Forecaster {
                 events.extend(state.lost(unit, now_s));
             }
         }
+        self.signs.learn(&events, &mut self.units, sample.now);
         self.judge(now_s);
         if now_s - self.forgotten_s >= FORGET_EVERY_S {
             self.forgotten_s = now_s;
@@ -151,7 +158,7 @@ impl Forecaster {
                 now_s,
                 self.config.windows_s,
                 &state.timeline,
-                state.periodic.named(),
+                state.named(),
                 &mut judged,
             );
             for lesson in &judged.lessons {
@@ -180,6 +187,43 @@ impl Forecaster {
         self.calendar.declare(event);
     }
 
+    /// Takes an announced event back.
+    pub fn withdraw(&mut self, name: &str) {
+        if !self.calendar.withdraw(name) {
+            self.notice(Severity::Info, format!("no event is called `{name}`"));
+        }
+    }
+
+    /// Takes in all firings of timers and cron tables in the time ahead, in place of those said before.
+    pub fn expect(&mut self, firings: &[ExpectedEvent], now: Moment) {
+        self.signs.expect(firings, &mut self.units, now);
+    }
+
+    /// Announced events, and firings that are expected, soonest first.
+    pub fn events(&self) -> (&[DeclaredEvent], &[ExpectedEvent]) {
+        (self.calendar.events(), self.signs.firings())
+    }
+
+    /// Takes in dependencies: all that are declared, or those that were seen just now.
+    pub fn depend(&mut self, origin: DependencyOrigin, edges: &[Dependency], now: Moment) {
+        self.signs.depend(origin, edges, now);
+    }
+
+    /// Who calls whom, among `apps`, sorted.
+    pub fn calls(&self, apps: &Apps) -> Vec<(AppName, AppName)> {
+        self.signs.calls(apps)
+    }
+
+    /// The dependency graph with what was learned of it.
+    pub fn dependencies(&self, apps: &Apps) -> DependencyReport {
+        self.signs.report(apps, &self.units)
+    }
+
+    /// Whether something was seen that the next map should say at once; asking takes it.
+    pub fn take_news(&mut self) -> bool {
+        self.signs.take_news()
+    }
+
     /// Says that nothing is known of the time between the last sample and `now`. A boot clock that went back means
     /// a reboot: what was learned is moved to the new clock by the wall clock.
     pub fn gap(&mut self, now: Moment) {
@@ -194,7 +238,9 @@ impl Forecaster {
             let delta_s = now.boot.seconds_since(last.boot) - (now.utc_ms - last.utc_ms) as f64 / 1e3;
             self.units.values_mut().for_each(|state| state.shift(delta_s));
             self.forgotten_s = 0.0;
+            self.signs.shift();
         }
+        self.signs.pause(None);
         let now_s = now.boot.seconds();
         for (unit, state) in &mut self.units {
             closed.extend(state.lost(unit, now_s));
@@ -208,6 +254,7 @@ impl Forecaster {
         if let Some(demand) = self.demands.get_mut(app) {
             demand.pause();
         }
+        self.signs.pause(Some(app));
     }
 
     /// The map at `now`: an entry for every unit that the last sample showed, and for announced events.
@@ -282,7 +329,7 @@ impl Forecaster {
     }
 }
 
-fn learn(model: &mut Model, calibrations: &mut [Calibration; 2], lesson: &Lesson) {
+fn learn(model: &mut Model, calibrations: &mut [Calibration; CALIBRATIONS], lesson: &Lesson) {
     if let Some(kind) = calibration_of(lesson.basis) {
         calibrations[kind].learn(lesson.window, lesson.raw, lesson.event, lesson.worth);
     }

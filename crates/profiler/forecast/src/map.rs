@@ -10,6 +10,7 @@ use crate::confidence::{Grounds, confidence};
 use crate::declared::Announced;
 use crate::events::Label;
 use crate::features::Features;
+use crate::leads::{Led, Sign};
 use crate::model::{EventModel, Model, WINDOWS};
 use crate::periodic::Expected;
 use crate::score::Prediction;
@@ -45,12 +46,15 @@ const STANDS_S: f64 = 60.0;
 /// Features are kept with one prediction a minute, for the event model to learn from.
 const FEATURES_EVERY_S: f64 = 60.0;
 
+/// Kinds of predictions that are calibrated apart.
+pub(crate) const CALIBRATIONS: usize = 3;
+
 /// What all units share.
 pub(crate) struct Shared<'a> {
     pub(crate) windows_s: [u32; WINDOWS],
     pub(crate) model: &'a Model,
-    /// Of repeating bursts, and of everything else.
-    pub(crate) calibrations: &'a [Calibration; 2],
+    /// Of repeating bursts, of signs that come before, and of everything else.
+    pub(crate) calibrations: &'a [Calibration; CALIBRATIONS],
 }
 
 /// The calibration that a prediction's basis belongs to; announced and present events need none.
@@ -58,6 +62,7 @@ pub(crate) fn calibration_of(basis: Source) -> Option<usize> {
     match basis {
         Source::Periodic => Some(0),
         Source::Classifier => Some(1),
+        Source::Scheduled | Source::Upstream => Some(2),
         Source::Declared | Source::Persistence | Source::Reactive => None,
     }
 }
@@ -66,6 +71,8 @@ struct Causes {
     persistence: f64,
     periodic: [f64; WINDOWS],
     declared: [f64; WINDOWS],
+    scheduled: [f64; WINDOWS],
+    upstream: [f64; WINDOWS],
     classifier: [f64; WINDOWS],
 }
 
@@ -75,6 +82,8 @@ impl Causes {
             let none = (1.0 - self.persistence)
                 * (1.0 - self.periodic[window])
                 * (1.0 - self.declared[window])
+                * (1.0 - self.scheduled[window])
+                * (1.0 - self.upstream[window])
                 * (1.0 - self.classifier[window]);
             (1.0 - none).clamp(0.0, 1.0)
         })
@@ -87,7 +96,9 @@ impl Causes {
             let said = [
                 (self.persistence, Source::Persistence),
                 (self.declared[window], Source::Declared),
+                (self.upstream[window], Source::Upstream),
                 (self.periodic[window], Source::Periodic),
+                (self.scheduled[window], Source::Scheduled),
                 (self.classifier[window], Source::Classifier),
             ];
             let mut most = 0.0;
@@ -123,6 +134,14 @@ fn classifier(state: &UnitState, model: &Model, features: &Features) -> [f64; WI
     std::array::from_fn(|window| alive * otherwise[window] + (1.0 - alive) * said[window])
 }
 
+/// What rises upstream, or timers, say of the time up to `until_s`.
+fn led(state: &UnitState, of_rises: bool, until_s: f64) -> f64 {
+    let onsets_per_s = state.history.onsets_per_s();
+    state
+        .leads
+        .probability(of_rises, onsets_per_s, state.quiet_until_s, until_s)
+}
+
 fn nested(mut probabilities: [f64; WINDOWS]) -> [f64; WINDOWS] {
     for window in 1..WINDOWS {
         probabilities[window] = probabilities[window].max(probabilities[window - 1]);
@@ -152,6 +171,8 @@ fn say(state: &UnitState, announced: Option<&Announced>, now: Moment, shared: &S
         declared: std::array::from_fn(|window| {
             announced.map_or(0.0, |announced| announced.probability_until(until(window)))
         }),
+        scheduled: std::array::from_fn(|window| led(state, false, until(window))),
+        upstream: std::array::from_fn(|window| led(state, true, until(window))),
         classifier: classifier(state, shared.model, &features),
     };
     let raw = causes.joined();
@@ -178,7 +199,10 @@ fn say(state: &UnitState, announced: Option<&Announced>, now: Moment, shared: &S
 /// A prediction of a unit that never had an event stands for a minute: saying the same every ten seconds would
 /// score the same guess six times.
 fn standing<'a>(state: &'a UnitState, announced: Option<&Announced>, now: Moment) -> Option<&'a Prediction> {
-    let quiet = state.labeller.label() == Label::Quiet && state.events == 0.0 && announced.is_none();
+    let quiet = state.labeller.label() == Label::Quiet
+        && state.events == 0.0
+        && announced.is_none()
+        && state.leads.is_empty();
     let last = state.scorer.last().filter(|last| quiet && last.quiet)?;
     (now.boot.seconds() - last.made_s < STANDS_S).then_some(last)
 }
@@ -206,7 +230,17 @@ pub(crate) fn entry(
     let demoted = state.scorer.demoted;
     let next_burst = state.periodic.next(state.quiet_until_s).filter(|_| !demoted);
     let announced = announced.filter(|announced| announced.probability >= ONSET_FROM);
-    let times = times(state, next_burst.as_ref(), announced, now_s);
+    let onsets_per_s = state.history.onsets_per_s();
+    let led = state
+        .leads
+        .next(onsets_per_s, state.quiet_until_s, ONSET_FROM)
+        .filter(|_| !demoted);
+    let next = Next {
+        burst: next_burst.as_ref(),
+        announced,
+        led: led.as_ref(),
+    };
+    let times = times(state, &next, now_s);
     let entry = MapEntry {
         id: told.id,
         unit: unit.clone(),
@@ -224,7 +258,7 @@ pub(crate) fn entry(
         end: times.map(|(_, end)| end),
         peak: peak(state, announced),
         drivers,
-        reason: reason(state, told.source, next_burst.as_ref(), announced, now_s),
+        reason: reason(state, told.source, &next, now_s),
         source: told.source,
         trained: state.history.watched_s() >= TRAINED_S || state.events >= TRAINED_EVENTS,
         ongoing_since: state
@@ -291,6 +325,10 @@ fn predictors(state: &UnitState, causes: &Causes, forecast: f64, features: &Feat
         return vec![causes.periodic[0].max(causes.persistence), forecast];
     }
     let average = state.scorer.untreated[0].base_rate;
+    let foretold = causes.upstream[0].max(causes.declared[0]);
+    if foretold >= SPEAKS_FROM {
+        return vec![foretold, forecast];
+    }
     let recent = f64::from(features.values[4]);
     let mut said = vec![forecast, average];
     said.extend(Some(recent).filter(|share| share.is_finite()));
@@ -336,13 +374,15 @@ fn durations(state: &UnitState, next: Option<&Expected>) -> Quantiles {
     quantiles(&mut values).unwrap_or(UNSEEN_DURATION_S)
 }
 
+/// What is expected next, from each side that names a time.
+struct Next<'a> {
+    burst: Option<&'a Expected<'a>>,
+    announced: Option<&'a Announced>,
+    led: Option<&'a Led<'a>>,
+}
+
 /// Onset and end of the event that the entry is about.
-fn times(
-    state: &UnitState,
-    next: Option<&Expected>,
-    announced: Option<&Announced>,
-    now_s: f64,
-) -> Option<(Quantiles, Quantiles)> {
+fn times(state: &UnitState, next: &Next, now_s: f64) -> Option<(Quantiles, Quantiles)> {
     if let Some(open) = state.labeller.open() {
         let onset = Quantiles {
             q10: open.begin_s,
@@ -351,20 +391,22 @@ fn times(
         };
         return Some((onset, end_of_ongoing(state, open.begin_s, now_s)));
     }
-    let repeated = next.map(|expected| {
-        let (onset, lasts) = (expected.slot.onset, durations(state, next));
+    let lasting = |onset: Quantiles, lasts: Quantiles| {
         let end = Quantiles {
             q10: onset.q10 + lasts.q10,
             q50: onset.q50 + lasts.q50,
             q90: onset.q90 + lasts.q90,
         };
         (onset, end)
-    });
-    let told = announced.map(|announced| (announced.onset, announced.end));
-    match (repeated, told) {
-        (Some(repeated), Some(told)) if repeated.0.q50 < told.0.q50 => Some(repeated),
-        (repeated, told) => told.or(repeated),
-    }
+    };
+    let repeated = next
+        .burst
+        .map(|expected| lasting(expected.slot.onset, durations(state, next.burst)));
+    let led = next.led.map(|led| lasting(led.onset, durations(state, None)));
+    let told = next.announced.map(|announced| (announced.onset, announced.end));
+    // Of those at the same time, what was announced comes first: it knows its end.
+    let all = [told, led, repeated].into_iter().flatten();
+    all.min_by(|left, right| left.0.q50.total_cmp(&right.0.q50))
 }
 
 fn end_of_ongoing(state: &UnitState, begin_s: f64, now_s: f64) -> Quantiles {
@@ -434,14 +476,36 @@ fn peak_seen(peaks: &[Peak]) -> Option<Quantiles> {
     quantiles(&mut whole)
 }
 
-fn reason(
-    state: &UnitState,
-    source: Source,
-    next: Option<&Expected>,
-    announced: Option<&Announced>,
-    now_s: f64,
-) -> String {
-    match (source, next, announced) {
+/// What a sign says, in words.
+fn led_reason(led: &Led, now_s: f64) -> String {
+    let (lag_s, spread_s) = led.lead.lag().unwrap_or((0.0, 0.0));
+    let (hits, all) = led.lead.followed();
+    let often = format!("{hits:.0} of {all:.0} times");
+    match led.lead.sign() {
+        Sign::Rise(app) => format!(
+            "{app} upstream rose {:.0} s ago; this follows after {lag_s:.1} s (±{spread_s:.1} s, {often})",
+            now_s - led.at_s
+        ),
+        Sign::Fire(name) if led.at_s > now_s => {
+            format!(
+                "scheduled: {name}, in {:.0} s (contended {often})",
+                led.at_s - now_s
+            )
+        }
+        Sign::Fire(name) => {
+            format!(
+                "scheduled: {name}, {:.0} s ago (contended {often})",
+                now_s - led.at_s
+            )
+        }
+    }
+}
+
+fn reason(state: &UnitState, source: Source, next: &Next, now_s: f64) -> String {
+    if let (Source::Upstream | Source::Scheduled, Some(led)) = (source, next.led) {
+        return led_reason(led, now_s);
+    }
+    match (source, next.burst, next.announced) {
         (Source::Reactive, ..) => {
             "its forecasts have been no better than its average: only the present is used".to_owned()
         }
@@ -471,6 +535,7 @@ fn reason(
                 expected.slot.onset.q50 - now_s
             )
         }
+        _ if next.led.is_some() => next.led.map_or_else(String::new, |led| led_reason(led, now_s)),
         _ if state.events > 0.0 => unexplained(state),
         _ => format!(
             "no event in {:.1} h of watching",

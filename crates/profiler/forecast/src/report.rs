@@ -4,7 +4,36 @@ use crate::model::WINDOWS;
 use crate::score::WindowScore;
 use crate::unit::UnitState;
 use serde::{Deserialize, Serialize};
-use tidegate_types::Unit;
+use std::sync::Arc;
+use tidegate_types::{AppName, DependencyOrigin, Unit};
+
+/// One dependency, and how the downstream follows the upstream.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EdgeReport {
+    /// Who calls.
+    pub upstream: AppName,
+    /// Who is called.
+    pub downstream: AppName,
+    /// Where it is known from.
+    pub places: Vec<(DependencyOrigin, Arc<str>)>,
+    /// Median seconds from a rise upstream to contention at the downstream's CPU limit; absent before any was seen.
+    pub lag_s: Option<f64>,
+    /// Spread of that lag in seconds.
+    pub lag_spread_s: Option<f64>,
+    /// Share of the rises that contention followed, recent ones first in weight.
+    pub followed_share: Option<f64>,
+    /// Rises that were followed up, faded by age.
+    pub rises: f64,
+}
+
+/// The dependency graph as it is known.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DependencyReport {
+    /// Between apps that are there, sorted.
+    pub edges: Vec<EdgeReport>,
+    /// What is wrong with the declared ones.
+    pub remarks: Vec<String>,
+}
 
 /// The scores of one unit, over untreated outcomes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -2,7 +2,8 @@
 
 use crate::events::{Change, Label, Labeller, Open, Reading};
 use crate::features::History;
-use crate::periodic::{Explained, Periodic};
+use crate::leads::{Leads, Sign};
+use crate::periodic::{Explained, Named, Periodic};
 use crate::score::Scorer;
 use crate::timeline::Timeline;
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,8 @@ pub const UNIT_STATE_BYTES_MAX: usize = 96 * 1024;
 pub(crate) struct UnitState {
     pub(crate) labeller: Labeller,
     pub(crate) periodic: Periodic,
+    /// What comes before its events.
+    pub(crate) leads: Leads,
     pub(crate) timeline: Timeline,
     pub(crate) history: History,
     pub(crate) scorer: Scorer,
@@ -91,6 +94,7 @@ impl UnitState {
         } else {
             self.periodic.advance(now_s);
         }
+        self.leads.advance(now_s, self.labeller.label() != Label::Unknown);
         let ratio = reading
             .load
             .zip(reading.capacity.filter(|capacity| *capacity > 0.0));
@@ -124,10 +128,12 @@ impl UnitState {
 
     fn began(&mut self, open: &Open) {
         self.events += 1.0;
+        let led = self.leads.onset(open.begin_s);
         let explained = self.periodic.onset(open.begin_s);
-        self.explained = explained != Explained::No;
+        self.explained = led || explained != Explained::No;
         match explained {
             Explained::Yes => {}
+            Explained::No if led => {}
             Explained::No => self.history.onset(),
             Explained::Proved => self.history.explain(self.periodic.explained_share()),
         }
@@ -160,7 +166,28 @@ impl UnitState {
         let change = self.labeller.interrupt();
         let event = change.map(|change| self.take_change(unit, change));
         self.periodic.skip_to(now_s);
+        self.leads.advance(now_s, false);
         event
+    }
+
+    /// A sign of its events was seen, or is expected, at `at_s`; true where it says something.
+    pub(crate) fn sign(&mut self, sign: &Sign, at_s: f64) -> bool {
+        let busy = self.labeller.label() != Label::Quiet;
+        self.leads.sign(sign, at_s, busy, self.history.onsets_per_s())
+    }
+
+    /// A sign is expected at `at_s`; it is no lesson if an event goes on by then, which is seen when it comes.
+    pub(crate) fn plan(&mut self, sign: &Sign, at_s: f64) {
+        self.leads.sign(sign, at_s, false, self.history.onsets_per_s());
+    }
+
+    /// How the onsets have fared that were named ahead, by repetition or by a sign.
+    pub(crate) fn named(&self) -> Named {
+        let (repeated, (came, all)) = (self.periodic.named(), self.leads.named());
+        Named {
+            all: repeated.all + all,
+            came: repeated.came + came,
+        }
     }
 
     /// Drops what no open window asks for.
@@ -172,6 +199,7 @@ impl UnitState {
     pub(crate) fn shift(&mut self, delta_s: f64) {
         self.labeller.shift(delta_s);
         self.periodic.shift(delta_s);
+        self.leads.shift(delta_s);
         self.timeline.shift(delta_s);
         self.history.shift(delta_s);
         self.scorer.shift(delta_s);

@@ -188,7 +188,11 @@ fn new_ones<'plan, T: Clone>(
 /// True for events that belong to an action or change what may be done.
 pub(crate) fn is_decision(event: &Event) -> bool {
     match event {
-        Event::AppCame(_) | Event::AppWent(_) | Event::Waiting { .. } => false,
+        Event::AppCame(_)
+        | Event::AppWent(_)
+        | Event::Waiting { .. }
+        | Event::Expected(_)
+        | Event::Dependencies { .. } => false,
         Event::Started { .. }
         | Event::PolicyChanged(_)
         | Event::Written(_)
@@ -197,6 +201,7 @@ pub(crate) fn is_decision(event: &Event) -> bool {
         | Event::Trial(_)
         | Event::ModelPromoted(_)
         | Event::Declared(_)
+        | Event::Withdrawn(_)
         | Event::Paused
         | Event::Resumed => true,
     }

@@ -11,12 +11,14 @@ use tidegate_types::{BootTime, Moment, Outcome, PredictionId, Source, Treatment,
 pub(crate) const PACKED: u8 = 2;
 
 /// The numbers of sources on disk: append only.
-const SOURCES: [Source; 5] = [
+const SOURCES: [Source; 7] = [
     Source::Periodic,
     Source::Declared,
     Source::Classifier,
     Source::Persistence,
     Source::Reactive,
+    Source::Upstream,
+    Source::Scheduled,
 ];
 const TREATMENTS: [Treatment; 3] = [Treatment::Untreated, Treatment::Treated, Treatment::Unknown];
 const HAPPENED: [Option<bool>; 3] = [None, Some(false), Some(true)];

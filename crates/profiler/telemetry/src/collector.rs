@@ -519,6 +519,11 @@ impl Collector {
         self.slots.apps()
     }
 
+    /// Whose process each number is, without those that are too short-lived to be followed.
+    pub fn members(&self) -> crate::Members {
+        self.slots.members()
+    }
+
     pub(crate) fn host_reader(&self) -> &HostReader {
         &self.side.host
     }

@@ -64,6 +64,8 @@ struct Slot {
     /// What its processes answer for.
     wanted: Wanted,
     processes: f64,
+    /// Their numbers.
+    pids: Vec<u32>,
     /// Whether its processes use this process's network; unknown while it has none.
     own_network: Option<bool>,
     row: usize,
@@ -125,6 +127,17 @@ fn wanted(group: Option<&GroupReader>) -> Wanted {
 impl Slots {
     pub(crate) fn apps(&self) -> impl Iterator<Item = &App> {
         self.all.iter().map(|slot| &slot.app)
+    }
+
+    /// Whose process each number is, without those that are too short-lived to be followed.
+    pub(crate) fn members(&self) -> BTreeMap<u32, AppName> {
+        let followed = self
+            .all
+            .iter()
+            .filter(|slot| slot.app.name.as_str() != SHORT_LIVED);
+        followed
+            .flat_map(|slot| slot.pids.iter().map(|pid| (*pid, slot.app.name.clone())))
+            .collect()
     }
 
     /// Takes over the slots whose groups stay, opens those that are new, and notes the difference.
@@ -447,6 +460,7 @@ impl Slot {
             group,
             members,
             processes: wish.processes.len() as f64,
+            pids: wish.processes.iter().map(|(pid, _)| *pid).collect(),
             own_network: own_network.or_else(|| shared.uses_own_network(wish.processes.first()?.0)),
             row: 0,
             children: Vec::new(),

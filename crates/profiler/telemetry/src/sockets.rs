@@ -6,18 +6,11 @@
 //! counts, and other network namespaces have socket tables of their own, so apps there are not measured.
 //! Loopback is left out, since it is no interface's traffic.
 
-use rustix::fd::OwnedFd;
+use crate::netlink::{Tables, attributes, number, word};
 use rustix::io::Errno;
-use rustix::net::netlink::SOCK_DIAG;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use std::collections::HashMap;
 use tidegate_types::BootTime;
 
-const SOCK_DIAG_BY_FAMILY: u16 = 20;
-const NLMSG_ERROR: u16 = 2;
-const NLMSG_DONE: u16 = 3;
-/// A request for all records.
-const DUMP: u16 = 0x301;
 const PROTOCOL_TCP: u8 = 6;
 const FAMILIES: [u8; 2] = [2, 10];
 /// Ask for the TCP information.
@@ -26,19 +19,16 @@ const ATTRIBUTE_INFO: u16 = 2;
 const ATTRIBUTE_GROUP: u16 = 21;
 /// Connections that carry or carried data: not listening, not half open, not waiting out their time.
 const STATES: u32 = (1 << 1) | (1 << 2) | (1 << 4) | (1 << 5) | (1 << 7) | (1 << 8) | (1 << 9) | (1 << 11);
-const HEADER_BYTES: usize = 16;
-const MESSAGE_BYTES: usize = 72;
+/// Bytes of a request after its header, and of a record before its attributes.
+const REQUEST_BYTES: usize = 56;
+const RECORD_BYTES: usize = 72;
 /// Offsets in the kernel's TCP information, which only ever grows at its end.
 const INFO_ACKED: usize = 120;
 const INFO_RECEIVED: usize = 128;
 const INFO_SENT: usize = 200;
-const RECEIVE_BYTES: usize = 32 * 1024;
 
 /// With more connections than this, tables are read less often, so that their cost per second is bounded.
 const CONNECTIONS_PER_LOOK: usize = 4096;
-
-/// Replies taken in one look; a table that grows while it is read must end.
-const MOST_REPLIES: usize = 20_000;
 
 /// One connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,11 +57,9 @@ pub(crate) struct Traffic {
 /// The reader.
 #[derive(Debug)]
 pub(crate) struct Sockets {
-    socket: OwnedFd,
-    buffer: Vec<u8>,
+    tables: Tables,
     ledger: Ledger,
     last: Option<BootTime>,
-    sequence: u32,
     next_look: u64,
     looks: u64,
 }
@@ -119,28 +107,12 @@ impl Ledger {
     }
 }
 
-fn number<const BYTES: usize>(bytes: &[u8], at: usize) -> Option<[u8; BYTES]> {
-    bytes.get(at..at + BYTES)?.try_into().ok()
-}
-
-fn word(bytes: &[u8], at: usize) -> Option<u64> {
-    number(bytes, at).map(u64::from_ne_bytes)
-}
-
-fn short(bytes: &[u8], at: usize) -> Option<u16> {
-    number(bytes, at).map(u16::from_ne_bytes)
-}
-
-fn request(family: u8, sequence: u32) -> [u8; MESSAGE_BYTES] {
-    let mut bytes = [0; MESSAGE_BYTES];
-    bytes[0..4].copy_from_slice(&(MESSAGE_BYTES as u32).to_ne_bytes());
-    bytes[4..6].copy_from_slice(&SOCK_DIAG_BY_FAMILY.to_ne_bytes());
-    bytes[6..8].copy_from_slice(&DUMP.to_ne_bytes());
-    bytes[8..12].copy_from_slice(&sequence.to_ne_bytes());
-    bytes[HEADER_BYTES] = family;
-    bytes[HEADER_BYTES + 1] = PROTOCOL_TCP;
-    bytes[HEADER_BYTES + 2] = WITH_INFO;
-    bytes[HEADER_BYTES + 4..HEADER_BYTES + 8].copy_from_slice(&STATES.to_ne_bytes());
+fn request(family: u8) -> [u8; REQUEST_BYTES] {
+    let mut bytes = [0; REQUEST_BYTES];
+    bytes[0] = family;
+    bytes[1] = PROTOCOL_TCP;
+    bytes[2] = WITH_INFO;
+    bytes[4..8].copy_from_slice(&STATES.to_ne_bytes());
     bytes
 }
 
@@ -162,11 +134,8 @@ fn connection(record: &[u8]) -> Option<Connection> {
         received: 0,
         loopback: is_loopback(number(record, 8)?, number(record, 24)?, *record.first()?),
     };
-    let mut rest = record.get(MESSAGE_BYTES..)?;
     let mut has_info = false;
-    while let (Some(length), Some(kind)) = (short(rest, 0), short(rest, 2)) {
-        let length = usize::from(length);
-        let value = rest.get(4..length.max(4))?;
+    for (kind, value) in attributes(record.get(RECORD_BYTES..)?) {
         match kind {
             ATTRIBUTE_INFO => {
                 found.received = word(value, INFO_RECEIVED)?;
@@ -176,7 +145,6 @@ fn connection(record: &[u8]) -> Option<Connection> {
             ATTRIBUTE_GROUP => found.group = word(value, 0)?,
             _ => {}
         }
-        rest = rest.get(length.max(4).next_multiple_of(4)..).unwrap_or_default();
     }
     (has_info && found.group != 0).then_some(found)
 }
@@ -184,15 +152,10 @@ fn connection(record: &[u8]) -> Option<Connection> {
 impl Sockets {
     /// Opens the socket and reads the tables once; the error says why that cannot be done.
     pub(crate) fn open() -> Result<Self, String> {
-        let flags = SocketFlags::CLOEXEC;
-        let socket =
-            rustix::net::socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(SOCK_DIAG));
         let mut sockets = Self {
-            socket: socket.map_err(|errno| errno.to_string())?,
-            buffer: vec![0; RECEIVE_BYTES],
+            tables: Tables::open().map_err(|errno| errno.to_string())?,
             ledger: Ledger::default(),
             last: None,
-            sequence: 0,
             next_look: 0,
             looks: 0,
         };
@@ -235,44 +198,16 @@ impl Sockets {
     fn dump(&mut self) -> Result<(), Errno> {
         self.ledger.begin();
         for family in FAMILIES {
-            self.sequence = self.sequence.wrapping_add(1);
-            let request = request(family, self.sequence);
-            rustix::net::send(&self.socket, &request, SendFlags::empty())?;
             let ledger = &mut self.ledger;
-            receive(&self.socket, &mut self.buffer, self.sequence, |connection| {
-                ledger.take(connection);
+            self.tables.dump(request(family), |record| {
+                if let Some(connection) = connection(record) {
+                    ledger.take(&connection);
+                }
             })?;
         }
         self.ledger.end();
         Ok(())
     }
-}
-
-/// Takes the replies to request `sequence`; what is left of an earlier one is passed over.
-fn receive(
-    socket: &OwnedFd,
-    buffer: &mut [u8],
-    sequence: u32,
-    mut each: impl FnMut(&Connection),
-) -> Result<(), Errno> {
-    for _ in 0..MOST_REPLIES {
-        let (got, _) = rustix::net::recv(socket, &mut *buffer, RecvFlags::empty())?;
-        let mut rest = buffer.get(..got).unwrap_or_default();
-        while let (Some(length), Some(kind)) = (number(rest, 0).map(u32::from_ne_bytes), short(rest, 4)) {
-            let length = length as usize;
-            let Some(record) = rest.get(HEADER_BYTES..length) else {
-                return Err(Errno::BADMSG);
-            };
-            match kind {
-                _ if number(rest, 8).map(u32::from_ne_bytes) != Some(sequence) => {}
-                NLMSG_DONE => return Ok(()),
-                NLMSG_ERROR => return Err(Errno::OPNOTSUPP),
-                _ => connection(record).iter().for_each(&mut each),
-            }
-            rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
-        }
-    }
-    Err(Errno::OVERFLOW)
 }
 
 #[cfg(test)]
@@ -281,7 +216,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn record(family: u8, to: [u8; 4], group: u64, sent: u64, received: u64) -> Vec<u8> {
-        let mut bytes = vec![0; MESSAGE_BYTES];
+        let mut bytes = vec![0; RECORD_BYTES];
         bytes[0] = family;
         bytes[8..12].copy_from_slice(&[10, 0, 0, 1]);
         bytes[24..28].copy_from_slice(&to);
@@ -325,7 +260,7 @@ mod tests {
     fn the_kernel_tells_a_connection_of_our_own() {
         use std::io::{Read, Write};
         const BYTES: usize = 12_345;
-        let Ok(sockets) = Sockets::open() else {
+        let Ok(mut tables) = Tables::open() else {
             eprintln!("SKIP sockets::the_kernel_tells_a_connection_of_our_own: no socket tables");
             return;
         };
@@ -335,16 +270,19 @@ mod tests {
         let (mut far, _) = listener.accept().expect("accepts");
         near.write_all(&[1; BYTES]).expect("sends");
         far.read_exact(&mut [0; BYTES]).expect("receives");
-        rustix::net::send(&sockets.socket, &request(FAMILIES[0], 99), SendFlags::empty()).expect("asks");
         let (mut sent, mut received) = (0, 0);
-        receive(&sockets.socket, &mut vec![0; RECEIVE_BYTES], 99, |connection| {
+        let mut look = |connection: &Connection| {
             assert_ne!(connection.group, 0);
             if connection.loopback {
                 sent += usize::from(connection.sent == BYTES as u64);
                 received += usize::from(connection.received == BYTES as u64);
             }
-        })
-        .expect("tells");
+        };
+        tables
+            .dump(request(FAMILIES[0]), |record| {
+                connection(record).iter().for_each(&mut look);
+            })
+            .expect("tells");
         assert_eq!((sent, received), (1, 1));
     }
 

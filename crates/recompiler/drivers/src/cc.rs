@@ -1,10 +1,10 @@
-//! `tidegate cc`: becomes clang.
+//! `tidegate cc` and `tidegate c++`: become clang and clang++.
 //!
 //! The process is replaced, so exit status, signals and output are clang's by construction.
 
 use crate::DriverError;
 use crate::command_line::{self, FILE_REASONS_VARIABLE};
-use crate::tools::Tools;
+use crate::tools::{Language, Tools};
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -13,7 +13,16 @@ use std::process::{Command, Stdio};
 /// Runs clang on `arguments` (without the program's name) in place of this process. Comes back only where
 /// clang could not be started.
 pub fn cc(arguments: &[OsString]) -> Result<Infallible, DriverError> {
-    let tools = Tools::find()?;
+    become_clang(arguments, Language::C)
+}
+
+/// As [`cc`], with clang++.
+pub fn cxx(arguments: &[OsString]) -> Result<Infallible, DriverError> {
+    become_clang(arguments, Language::CPlusPlus)
+}
+
+fn become_clang(arguments: &[OsString], language: Language) -> Result<Infallible, DriverError> {
+    let tools = Tools::find_for(language)?;
     let mut command = command(arguments, &tools)?;
     Err(DriverError::Start {
         source: command.exec(),

@@ -1,19 +1,26 @@
-//! The compiler driver, and the reader of what it left in a binary.
+//! The compiler drivers, and the reader of what it left in a binary.
 //!
 //! [`cc`] is clang with the partition plugin; which arguments that means is decided purely in
 //! [`command_line`], where the files are is found out in [`tools`]. [`inspect`] reads a linked program's
-//! sections. This crate links no LLVM, knows no IR, and prints nothing.
+//! sections. For Rust, [`cargo`] starts cargo with [`rustc`] in front of rustc and [`link`] in place of the linker.
+//! This crate links no LLVM, knows no IR, and prints nothing.
 
 #![forbid(unsafe_code)]
 
+pub mod cargo;
 pub mod cc;
 pub mod command_line;
 pub mod inspect;
+pub mod link;
+pub mod rustc;
 pub mod tools;
 
-pub use cc::cc;
+pub use cc::{cc, cxx};
 
 use std::path::PathBuf;
+
+/// How a driver ends where the environment is not as needed; the tools behind it never end with it.
+pub const EXIT_ENVIRONMENT: u8 = 3;
 
 /// What the driver and the reader can fail at.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +48,22 @@ pub enum DriverError {
         path: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// A file could not be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Bitcode of rustc's could not be made machine code.
+    #[error("cannot convert {}: {text}", path.display())]
+    Convert {
+        /// The file.
+        path: PathBuf,
+        /// What the tool said.
+        text: String,
     },
     /// A file is not an ELF file that can be inspected.
     #[error("{} is not a 64-bit ELF file", path.display())]
@@ -71,6 +94,14 @@ pub enum DriverError {
 }
 
 impl DriverError {
+    /// The error with its causes and what to do, for the driver called `program` to print.
+    pub fn report(&self, program: &str) -> String {
+        let first: &dyn std::error::Error = self;
+        let chain = std::iter::successors(Some(first), |error| error.source());
+        let causes: Vec<_> = chain.map(ToString::to_string).collect();
+        format!("{program}: {}\nhint: {}", causes.join(": "), self.hint())
+    }
+
     /// What a person can do about it.
     pub fn hint(&self) -> &'static str {
         match self {
@@ -78,6 +109,10 @@ impl DriverError {
                 "install clang-22, build tidegate-partition, or set TIDEGATE_CLANG and TIDEGATE_LIB_DIR"
             }
             Self::Start { .. } => "install clang-22, or set TIDEGATE_CLANG to it",
+            Self::Write { .. } => "check the folder's permissions and the space on its disk",
+            Self::Convert { .. } => {
+                "build with a Rust whose LLVM is not newer than clang's, or with plain cargo"
+            }
             Self::Read { .. } => "check the path and its permissions",
             Self::NotLinked { .. } | Self::NotElf { .. } => "name a program that was linked for x86-64 Linux",
             Self::Section { .. } => "rebuild the program with this version of `tidegate cc`",

@@ -16,6 +16,15 @@ const RUNTIME: &str = "libtidegate_runtime.a";
 const HEADER: &str = "tidegate.h";
 const DEBIAN_CLANG: &str = "/usr/lib/llvm-22/bin/clang";
 
+/// Whose libraries are linked, and what a source without a known ending is taken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// As `clang`.
+    C,
+    /// As `clang++`.
+    CPlusPlus,
+}
+
 /// The files that one invocation needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tools {
@@ -30,8 +39,13 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// Looks for all of them.
+    /// Looks for all of them; the compiler is the one for C.
     pub fn find() -> Result<Self, DriverError> {
+        Self::find_for(Language::C)
+    }
+
+    /// Looks for all of them, with the compiler whose name says `language`.
+    pub fn find_for(language: Language) -> Result<Self, DriverError> {
         let folders = library_folders();
         let places = || {
             folders
@@ -46,7 +60,10 @@ impl Tools {
             places: places(),
         })?;
         Ok(Self {
-            clang: find_clang()?,
+            clang: match language {
+                Language::C => find_clang()?,
+                Language::CPlusPlus => beside(&find_clang()?)?,
+            },
             plugin,
             runtime: first_file(&folders, RUNTIME),
             include: find_include(&folders),
@@ -88,6 +105,22 @@ fn find_clang() -> Result<PathBuf, DriverError> {
             what: "clang-22",
             places: format!("PATH, {DEBIAN_CLANG}"),
         })
+}
+
+/// The C++ compiler beside the C compiler: `clang++-22` beside `clang-22`.
+fn beside(clang: &Path) -> Result<PathBuf, DriverError> {
+    let name = clang
+        .file_name()
+        .map(|name| name.to_string_lossy().replacen("clang", "clang++", 1));
+    let found = clang.with_file_name(name.unwrap_or_default());
+    // A name without a folder is looked up in the path by the system.
+    if found.components().count() == 1 || found.is_file() {
+        return Ok(found);
+    }
+    Err(DriverError::Missing {
+        what: "clang++",
+        places: found.display().to_string(),
+    })
 }
 
 fn find_include(folders: &[PathBuf]) -> Option<PathBuf> {

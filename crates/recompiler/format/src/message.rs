@@ -144,10 +144,12 @@ pub enum Reason {
     TableFull = 18,
     /// The build left this function out.
     Excluded = 19,
+    /// An exception may pass through the function, and the process's unwinder cannot be told about new code.
+    Unwinder = 20,
 }
 
 impl Reason {
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 21] = [
         Self::None,
         Self::NoSections,
         Self::MemoryDenyWriteExecute,
@@ -168,6 +170,7 @@ impl Reason {
         Self::BadRequest,
         Self::TableFull,
         Self::Excluded,
+        Self::Unwinder,
     ];
 
     /// The reason with this wire byte.
@@ -198,6 +201,9 @@ impl Reason {
             Self::BadRequest => "the request is not understood",
             Self::TableFull => "a table of fixed size is full",
             Self::Excluded => "the build left it out",
+            Self::Unwinder => {
+                "exceptions may pass through it, and the unwinder takes no new code (one thread, or none is linked)"
+            }
         }
     }
 }

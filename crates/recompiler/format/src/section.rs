@@ -68,6 +68,11 @@ pub const WORK_COUNTER_SYMBOL: &str = "tidegate_work_total";
 
 /// Version of the sections' layout; it stands in every descriptor, refusal and tunable.
 pub const SECTION_VERSION: u16 = 1;
+/// Bit of [`Descriptor::flags`]: a stub carries the function's name.
+pub const HAS_STUB: u16 = 1;
+/// Bit of [`Descriptor::flags`]: an exception may pass through the function, so its variants' unwind information
+/// must be registered before one is called.
+pub const MAY_UNWIND: u16 = 2;
 /// Bytes of a [`Descriptor`].
 pub const DESCRIPTOR_LENGTH: usize = 64;
 /// Bytes of an [`AnchorEntry`].
@@ -103,7 +108,7 @@ impl Reference {
 /// | offset | field |
 /// |---|---|
 /// | 0 | version `u16` |
-/// | 2 | flags `u16`: bit 0 = the function has a stub |
+/// | 2 | flags `u16`: [`HAS_STUB`], [`MAY_UNWIND`] |
 /// | 4 | reference to the base body (code) |
 /// | 8 | reference to the slot |
 /// | 12 | reference to the anchor table |
@@ -318,6 +323,7 @@ refusal_reasons! {
     FileCodeModel = 68, "whole file: a code model other than small";
     FileLanguage = 69, "whole file: a language that is not supported yet";
     FileNotOptimised = 70, "whole file: compiled without optimisation";
+    Precompiled = 71, "whole crate: it was machine code when it was linked";
     LinkTimeOptimisationDropped = 96, "note: -flto was dropped, objects are plain ELF";
 }
 

@@ -1,10 +1,12 @@
-//! The early moment: choose functions and take their blobs, without touching the base.
+//! The early moment: choose functions and take their blobs, without touching the base (but for long loops, which
+//! become functions first: see [`loops`]).
 //!
 //! Debug information is left out of blobs (a blob with it is ten times as large), so where the file has some,
 //! the blobs are split from a stripped copy of the module.
 
 use crate::llvm;
 use crate::llvm::{Module, Value};
+use crate::loops;
 use crate::options::Options;
 use crate::select::{self, Verdict};
 use llvm_sys::LLVMLinkage;
@@ -76,10 +78,11 @@ pub fn plan(module: Module, level: u32, size_level: u32, options: &Options) -> P
     if plan.file_reasons.iter().any(refuses) {
         return plan;
     }
+    let extracted = loops::extract(module, &options.selection);
     let resolvers = select::ifunc_resolvers(module);
     let mut wanted = Vec::new();
     for function in llvm::functions(module) {
-        match select::judge(function, &options.selection, &resolvers) {
+        match select::judge(function, &options.selection, &extracted, &resolvers) {
             Verdict::Take { instructions } => wanted.push((function, instructions)),
             Verdict::Refuse(reason) => plan.refused.push((function.name(), reason)),
             Verdict::Leave => {}

@@ -88,9 +88,18 @@ fn add_slot(module: Module, chosen: &Chosen, body: Value) -> Switchable<'_> {
     // Somebody outside of the compiler's sight writes it.
     llvm!(LLVMSetExternallyInitialized(slot.0, 1));
     llvm!(LLVMSetAlignment(slot.0, 8));
-    // Not tied to the body: where the linker folds two equal bodies into one, both slots must stay.
-    slot.set_own_section(module, &c_name(SLOTS_SECTION));
-    let direct = body.is_local() || (body.is_dso_local() && !body.is_interposable());
+    if body.has_comdat() {
+        // Kept or dropped with the function, in favour of another object's.
+        slot.join_comdat_of(body);
+        slot.set_section(&c_name(SLOTS_SECTION));
+    } else {
+        // Not tied to the body: where the linker folds two equal bodies into one, both slots must stay.
+        slot.set_own_section(module, &c_name(SLOTS_SECTION));
+    }
+    // What is in a group may come from another object when linked, even from one without a slot: only the
+    // function's own symbol leads there.
+    let replaceable = body.has_comdat() || body.is_interposable();
+    let direct = body.is_local() || (body.is_dso_local() && !replaceable);
     Switchable {
         chosen,
         body,
@@ -110,7 +119,7 @@ fn divert_calls(module: Module, function: &Switchable<'_>) {
         .collect();
     for call in calls {
         let guaranteed = llvm_sys::LLVMTailCallKind::LLVMTailCallKindMustTail;
-        if llvm!(LLVMGetTailCallKind(call.0)) != guaranteed {
+        if !call.is_call() || llvm!(LLVMGetTailCallKind(call.0)) != guaranteed {
             divert_call(module, call, body, function.slot);
         }
     }
@@ -160,6 +169,7 @@ fn add_stub(module: Module, function: &Switchable<'_>) -> Value {
     llvm!(LLVMSetFunctionCallConv(stub.0, function.chosen.convention));
     llvm!(LLVMSetUnnamedAddress(stub.0, LLVMGetUnnamedAddress(body.0)));
     stub.set_linkage(linkage);
+    stub.join_comdat_of(body);
     llvm!(LLVMSetVisibility(stub.0, visibility));
     let local = body.is_dso_local();
     copy_attributes(body, stub);

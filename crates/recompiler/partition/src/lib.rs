@@ -28,6 +28,7 @@
 pub mod early;
 pub mod emit;
 pub mod llvm;
+pub mod loops;
 pub mod options;
 pub mod select;
 pub mod tunables;

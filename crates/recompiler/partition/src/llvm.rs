@@ -99,6 +99,11 @@ impl Value {
         !llvm!(LLVMIsACallInst(self.0)).is_null()
     }
 
+    /// Whether this is a call or an invoke (a call that an exception may leave by another way).
+    pub fn is_call_site(self) -> bool {
+        self.is_call() || !llvm!(LLVMIsAInvokeInst(self.0)).is_null()
+    }
+
     /// Whether this global has no body or initialiser here.
     pub fn is_declaration(self) -> bool {
         llvm!(LLVMIsDeclaration(self.0)) != 0
@@ -152,6 +157,14 @@ impl Value {
         llvm!(tidegate_shim_has_comdat(self.0)) != 0
     }
 
+    /// Puts the global into the COMDAT group that `owner` is in, if any.
+    pub fn join_comdat_of(self, owner: Self) {
+        let group = llvm!(LLVMGetComdat(owner.0));
+        if !group.is_null() {
+            llvm!(LLVMSetComdat(self.0, group));
+        }
+    }
+
     /// Keeps sanitizers from padding the variable.
     pub fn exempt_from_sanitizers(self) {
         llvm!(tidegate_shim_no_sanitize(self.0));
@@ -165,6 +178,11 @@ impl Value {
         let kind = LLVMComdatSelectionKind::LLVMNoDuplicatesComdatSelectionKind;
         llvm!(LLVMSetComdatSelectionKind(comdat, kind));
         llvm!(LLVMSetComdat(self.0, comdat));
+        self.set_section(section);
+    }
+
+    /// Places the global in a section.
+    pub fn set_section(self, section: &CStr) {
         llvm!(LLVMSetSection(self.0, section.as_ptr()));
     }
 
@@ -290,9 +308,9 @@ impl Value {
         Self::from_raw(llvm!(LLVMGetCalledValue(self.0)))
     }
 
-    /// Whether this is a call whose callee is `function` itself, with the function's own type.
+    /// Whether this is a call site whose callee is `function` itself, with the function's own type.
     pub fn is_direct_call_of(self, function: Self) -> bool {
-        self.is_call()
+        self.is_call_site()
             && self.called() == Some(function)
             && llvm!(LLVMGetCalledFunctionType(self.0)) == llvm!(LLVMGlobalGetValueType(function.0))
     }

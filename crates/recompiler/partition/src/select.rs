@@ -45,12 +45,19 @@ pub enum Verdict {
 }
 
 /// Decides about one function with a body.
-pub(crate) fn judge(function: Value, selection: &Selection, resolvers: &HashSet<Value>) -> Verdict {
+/// `extracted` are the names of functions that were made of loops.
+pub(crate) fn judge(
+    function: Value,
+    selection: &Selection,
+    extracted: &HashSet<String>,
+    resolvers: &HashSet<Value>,
+) -> Verdict {
     let instructions = instruction_count(function);
-    let wanted = match &selection.listed {
+    let by_selection = || match &selection.listed {
         Some(names) => names.contains(&function.name()),
         None => instructions >= INSTRUCTIONS_MIN && function.blocks().nth(1).is_some(),
     };
+    let wanted = extracted.contains(&function.name()) || by_selection();
     if !wanted || !has_own_body(function) {
         return Verdict::Leave;
     }
@@ -65,6 +72,20 @@ pub(crate) fn judge(function: Value, selection: &Selection, resolvers: &HashSet<
         Some(reason) => Verdict::Refuse(reason),
         None => Verdict::Take { instructions },
     }
+}
+
+/// Whether an instruction may become part of a function of its own, and that function switchable.
+pub(crate) fn may_move(instruction: Value) -> bool {
+    let opcode = instruction.opcode();
+    let stays = opcode == LLVMOpcode::LLVMAlloca || leaves_by_exception(opcode);
+    !stays && instruction_refusal(instruction).is_none()
+}
+
+fn leaves_by_exception(opcode: LLVMOpcode) -> bool {
+    matches!(
+        opcode,
+        LLVMOpcode::LLVMInvoke | LLVMOpcode::LLVMLandingPad | LLVMOpcode::LLVMResume
+    )
 }
 
 /// Whether a blob may carry the body of `function`, to be inlined `depth` calls away from its root.
@@ -108,7 +129,7 @@ pub fn ifunc_resolvers(module: Module) -> HashSet<Value> {
         }
         let callees = function
             .instructions()
-            .filter(|instruction| instruction.is_call());
+            .filter(|instruction| instruction.is_call_site());
         pending.extend(callees.filter_map(Value::called));
     }
     reached
@@ -216,9 +237,8 @@ fn declaration_refusal(function: Value) -> Option<RefusalReason> {
         ),
         (!function.section().is_empty(), RefusalReason::UserSection),
         (is_target_clone(function), RefusalReason::TargetClones),
-        (function.has_comdat(), RefusalReason::ReplaceableBody),
         (
-            llvm!(LLVMHasPersonalityFn(function.0)) != 0,
+            has_unknown_personality(function),
             RefusalReason::ExceptionHandling,
         ),
     ];
@@ -226,6 +246,23 @@ fn declaration_refusal(function: Value) -> Option<RefusalReason> {
         .into_iter()
         .find(|(applies, _)| *applies)
         .map(|(_, reason)| reason)
+}
+
+/// Languages whose tables for exceptions are read by the unwinder of every such process: C++, C with
+/// `-fexceptions`, Rust.
+const PERSONALITIES: [&str; 3] = [
+    "__gxx_personality_v0",
+    "__gcc_personality_v0",
+    "rust_eh_personality",
+];
+
+fn has_unknown_personality(function: Value) -> bool {
+    if llvm!(LLVMHasPersonalityFn(function.0)) == 0 {
+        return false;
+    }
+    let personality = Value(llvm!(LLVMGetPersonalityFn(function.0))).name();
+    // Rust's own is mangled where it is part of the same program.
+    !PERSONALITIES.iter().any(|known| personality.contains(known))
 }
 
 /// Clones are named after the ifunc that chooses among them: `name.avx2.0`, `name.default.1`, `name.resolver`.
@@ -246,11 +283,8 @@ fn body_refusal(function: Value) -> Option<RefusalReason> {
 fn instruction_refusal(instruction: Value) -> Option<RefusalReason> {
     let opcode = instruction.opcode();
     let by_opcode = match opcode {
-        LLVMOpcode::LLVMInvoke | LLVMOpcode::LLVMLandingPad | LLVMOpcode::LLVMResume => {
-            Some(RefusalReason::ExceptionHandling)
-        }
         LLVMOpcode::LLVMIndirectBr | LLVMOpcode::LLVMCallBr => Some(RefusalReason::BlockAddress),
-        LLVMOpcode::LLVMCall => call_refusal(instruction),
+        LLVMOpcode::LLVMCall | LLVMOpcode::LLVMInvoke => call_refusal(instruction),
         _ => None,
     };
     if by_opcode.is_some() {
@@ -297,7 +331,8 @@ fn operand_refusal(operand: Value, depth: u32) -> Option<RefusalReason> {
 }
 
 fn call_refusal(call: Value) -> Option<RefusalReason> {
-    if llvm!(LLVMGetTailCallKind(call.0)) == llvm_sys::LLVMTailCallKind::LLVMTailCallKindMustTail {
+    let guaranteed = llvm_sys::LLVMTailCallKind::LLVMTailCallKindMustTail;
+    if call.is_call() && llvm!(LLVMGetTailCallKind(call.0)) == guaranteed {
         return Some(RefusalReason::MustTail);
     }
     let callee = call.called()?;
@@ -323,6 +358,7 @@ fn call_refusal(call: Value) -> Option<RefusalReason> {
             Some(RefusalReason::TakesReturnAddress)
         }
         _ if name.starts_with("llvm.coro.") => Some(RefusalReason::Coroutine),
+        _ if name.starts_with("llvm.eh.typeid.for") => None,
         _ if name.starts_with("llvm.localescape") || name.starts_with("llvm.eh.") => {
             Some(RefusalReason::ExceptionHandling)
         }

@@ -131,7 +131,6 @@ private:
     }
     SmallVector<ReturnInst *, 8> returns;
     CloneFunctionInto(&to, &from, map, CloneFunctionChangeType::DifferentModule, returns, "", nullptr, nullptr, this);
-    to.setPersonalityFn(nullptr);
     to.setPrefixData(nullptr);
     to.setPrologueData(nullptr);
     to.setSection("");

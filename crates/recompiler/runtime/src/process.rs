@@ -19,6 +19,7 @@ use tidegate_format::message::{
     cut_text,
 };
 use tidegate_format::scenario::Scenario;
+use tidegate_format::section::MAY_UNWIND;
 use tidegate_format::section::{DESCRIPTOR_LENGTH, FUNCTIONS_SECTION};
 
 /// At most so many functions get slots in one executable.
@@ -168,7 +169,11 @@ impl Process {
             function.anchor(executable, index)
         })?;
         let place = draft.seal()?;
-        unwind::register(place + u64::from(image.eh_frame.0), image.eh_frame.1 as usize);
+        let frames = place + u64::from(image.eh_frame.0);
+        let registered = unwind::register(frames, image.eh_frame.1 as usize);
+        if !registered && function.descriptor.flags & MAY_UNWIND != 0 {
+            return Err(Reason::Unwinder);
+        }
         let entry = place + u64::from(image.entry);
         function.publish(scenario, entry);
         let load_ns = sys::clock_ns(sys::Clock::Monotonic).saturating_sub(begin_ns);

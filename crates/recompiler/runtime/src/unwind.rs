@@ -18,18 +18,21 @@ const OBJECT_LIMIT: usize = 1024;
 static USED: AtomicUsize = AtomicUsize::new(0);
 static STORAGE: AtomicUsize = AtomicUsize::new(0);
 
-/// Registers the `.eh_frame` bytes at `address` (terminated by four zero bytes). Best effort: without it a
-/// backtrace ends at the variant.
-pub fn register(address: u64, length: usize) {
+/// Registers the `.eh_frame` bytes at `address` (terminated by four zero bytes). Gives whether it did: without it
+/// a backtrace ends at the variant, and an exception that passes through it ends the program.
+pub fn register(address: u64, length: usize) -> bool {
     let Some(function) = imports::register_frame_info() else {
-        return;
+        return false;
     };
     if length < 8 || imports::single_threaded() {
-        return;
+        return false;
     }
-    let Some(object) = next_object() else { return };
+    let Some(object) = next_object() else {
+        return false;
+    };
     // SAFETY: terminated frames in sealed memory, and zeroed storage of our own that is never given back.
     unsafe { function(address as *const u8, object as *mut u8) };
+    true
 }
 
 fn next_object() -> Option<usize> {

@@ -177,15 +177,20 @@ impl<'data> Flattener<'_, 'data> {
             if !has(elf::SHF_ALLOC) || section.size() == 0 || name.starts_with(".note") {
                 continue;
             }
-            // Constants that hold addresses: the loader relocates before it protects.
-            let relocated_constant = name.starts_with(".data.rel.ro");
+            // Constants that hold addresses: the loader relocates before it protects. `.data` holds nothing else:
+            // the IR owned no writable data, and the code generator puts only cells for exceptions' types there.
+            let relocated_constant =
+                name.starts_with(".data.rel.ro") || name == ".data" || name.starts_with(".data.DW.ref.");
             if has(elf::SHF_TLS) || (has(elf::SHF_WRITE) && !relocated_constant) {
                 return failure(CompileErrorKind::WritableData, name);
             }
             match name {
                 ".eh_frame" => sections.eh_frame.push(section.index()),
                 _ if has(elf::SHF_EXECINSTR) => sections.text.push(section.index()),
-                _ if relocated_constant || name.starts_with(".rodata") => {
+                _ if relocated_constant
+                    || name.starts_with(".rodata")
+                    || name.starts_with(".gcc_except_table") =>
+                {
                     sections.rodata.push(section.index());
                 }
                 _ => return failure(CompileErrorKind::UnknownSection, name),

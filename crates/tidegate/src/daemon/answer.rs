@@ -1,17 +1,19 @@
 //! What the API asks of the daemon: answers from the store, plans under another policy, and acts.
 
 use super::Message;
+use super::calendar::{Order, Recurring};
 use crate::remember::StoreBackend;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tidegate_dashboard::{
-    Backend, BackendError, Caller, Control, ControlError, Done, Explanation, InspectRequest, PlanRequest,
-    PlanView, Report, ReportQuery, Series, SeriesQuery, StormReport, StormRequest, SwitchReport,
-    SwitchRequest,
+    Backend, BackendError, Caller, ClockRequest, Control, ControlError, Done, EventRow, Explanation,
+    GraphView, InspectRequest, PlanRequest, PlanView, Report, ReportQuery, Series, SeriesQuery, StormReport,
+    StormRequest, SwitchReport, SwitchRequest,
 };
 use tidegate_engine::{State, tick};
 use tidegate_plan::policy;
+use tidegate_telemetry::next_by_cron;
 use tidegate_types::{DeclaredEvent, Event, Input};
 use tidegate_variants::client::{Answer, Command, execute, inspect_process};
 use tidegate_variants::switchboard::Switchboard;
@@ -21,6 +23,7 @@ const RELOAD_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The daemon as the API sees it.
 pub(crate) struct Answers {
+    pub(crate) calendar: SyncSender<Order>,
     pub(crate) state: Arc<Mutex<State>>,
     pub(crate) store: StoreBackend,
     pub(crate) outbox: SyncSender<Message>,
@@ -38,6 +41,16 @@ impl Backend for Answers {
 
     fn series(&self, query: &SeriesQuery) -> Result<Series, BackendError> {
         self.store.series(query)
+    }
+
+    fn graph(&self) -> Result<GraphView, BackendError> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(crate::edges::graph(&state))
+    }
+
+    fn events(&self) -> Result<Vec<EventRow>, BackendError> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(crate::edges::events(&state, crate::when::now_utc_ms()))
     }
 
     /// Runs one tick of a copy of the state under the policy that was given; nothing comes of it.
@@ -110,6 +123,48 @@ impl Control for Answers {
     fn declare(&self, _caller: Caller, event: DeclaredEvent) -> Result<Done, ControlError> {
         let text = format!("`{}` of {} is announced", event.name, event.app);
         self.tell(Event::Declared(event), &text)
+    }
+
+    fn declare_by_clock(&self, _caller: Caller, request: &ClockRequest) -> Result<Done, ControlError> {
+        let now = crate::when::now_utc_ms();
+        let next = next_by_cron(&request.schedule, request.zone.as_deref(), now)
+            .map_err(ControlError::Invalid)?
+            .ok_or_else(|| ControlError::Invalid(format!("`{}` never comes", request.schedule)))?;
+        let event = DeclaredEvent {
+            at_utc_ms: next,
+            every_s: None,
+            ..request.event.clone()
+        };
+        let text = format!("`{}` of {} is announced, again and again", event.name, event.app);
+        let recurring = Recurring {
+            event,
+            schedule: request.schedule.clone(),
+            zone: request.zone.clone(),
+        };
+        self.calendar
+            .try_send(Order::Add(recurring))
+            .map_err(|_| ControlError::Failed("the daemon is too busy to listen; try again".to_owned()))?;
+        Ok(Done::new(text))
+    }
+
+    fn withdraw(&self, _caller: Caller, name: &str) -> Result<Done, ControlError> {
+        let known = {
+            let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state
+                .forecaster()
+                .events()
+                .0
+                .iter()
+                .any(|event| *event.name == *name)
+        };
+        if !known {
+            return Err(ControlError::NotFound(format!("the event `{name}`")));
+        }
+        let _ = self.calendar.try_send(Order::Remove(name.to_owned()));
+        self.tell(
+            Event::Withdrawn(name.into()),
+            &format!("`{name}` is no longer announced"),
+        )
     }
 
     fn switch(&self, caller: Caller, request: &SwitchRequest) -> Result<SwitchReport, ControlError> {

@@ -4,10 +4,12 @@ use super::Message;
 use super::actor::Actor;
 use super::coder::Coder;
 use super::fast::FastLane;
+use super::graph;
 use super::recorder::Recorder;
 use super::sampler::{self, Sampler};
 use crate::policy_file::PolicyFile;
 use crate::watch;
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -30,6 +32,8 @@ pub(crate) struct Core {
     pub(crate) assembler: Assembler,
     pub(crate) shared: Shared,
     pub(crate) policy: PolicyFile,
+    /// Files that declare dependencies.
+    pub(crate) graph: Vec<PathBuf>,
     pub(crate) ceiling: Mode,
     pub(crate) paused: bool,
     pub(crate) started: Instant,
@@ -82,7 +86,10 @@ impl Core {
                     return gathered;
                 }
                 Ok(Message::Events(events)) => gathered.events.extend(events),
-                Ok(Message::Reload(answer)) => gathered.events.extend(self.reload(answer.as_ref())),
+                Ok(Message::Reload(answer)) => {
+                    gathered.events.extend(self.reload(answer.as_ref()));
+                    gathered.events.extend(graph::declared_event(&self.graph));
+                }
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => {
                     gathered.stop = true;
                     return gathered;

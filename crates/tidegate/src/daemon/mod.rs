@@ -6,9 +6,11 @@
 
 mod actor;
 mod answer;
+mod calendar;
 mod coder;
 mod core;
 mod fast;
+pub(crate) mod graph;
 mod recorder;
 mod sampler;
 mod start;

@@ -1,12 +1,13 @@
 //! The sampling thread: reads on a fixed grid and hands over, whatever the rest is busy with.
 
 use super::Message;
+use super::graph::READ_EVERY;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
-use tidegate_telemetry::{AppRule, Collector, host_clock};
+use std::time::{Duration, Instant};
+use tidegate_telemetry::{AppRule, Collector, Members, host_clock};
 use tidegate_types::{BootTime, Event, Moment, Sample};
 
 /// The longest that the thread sleeps before it looks whether it should end.
@@ -26,13 +27,18 @@ pub(crate) fn now() -> Moment {
 
 impl Sampler {
     /// Starts sampling into `outbox`.
-    pub(crate) fn start(mut collector: Collector, outbox: SyncSender<Message>) -> std::io::Result<Self> {
+    /// Who the processes are is handed to `members` now and then.
+    pub(crate) fn start(
+        mut collector: Collector,
+        outbox: SyncSender<Message>,
+        members: SyncSender<Members>,
+    ) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let (rules, new_rules) = sync_channel(4);
         let stopped = stop.clone();
         let thread = std::thread::Builder::new()
             .name("tidegate-sample".to_owned())
-            .spawn(move || sample(&mut collector, &new_rules, &outbox, &stopped))?;
+            .spawn(move || sample(&mut collector, &new_rules, &outbox, &members, &stopped))?;
         Ok(Self {
             stop,
             rules,
@@ -58,8 +64,10 @@ fn sample(
     collector: &mut Collector,
     rules: &Receiver<Vec<AppRule>>,
     outbox: &SyncSender<Message>,
+    members: &SyncSender<Members>,
     stop: &AtomicBool,
 ) {
+    let mut told: Option<Instant> = None;
     let mut reading = Sample::default();
     let mut waiting: Vec<Event> = Vec::new();
     while !stop.load(Ordering::Relaxed) {
@@ -73,6 +81,11 @@ fn sample(
         }
         collector.collect(&mut reading);
         waiting.extend(collector.events());
+        if told.is_none_or(|told| told.elapsed() >= READ_EVERY) {
+            told = Some(Instant::now());
+            // A reader that is not done yet gets the next ones.
+            let _ = members.try_send(collector.members());
+        }
         match outbox.try_send(Message::Sample(
             Box::new(reading.clone()),
             std::mem::take(&mut waiting),

@@ -2,9 +2,11 @@
 
 use super::actor::Actor;
 use super::answer::Answers;
+use super::calendar;
 use super::coder::Coder;
 use super::core::Core;
 use super::fast::FastLane;
+use super::graph;
 use super::recorder::Recorder;
 use super::sampler::Sampler;
 use super::{Message, QUEUE};
@@ -53,7 +55,9 @@ pub(super) fn run(arguments: &RunArguments) -> Outcome {
     let coder = Coder::start(&folders, report.layout.clone());
     let state = Arc::new(Mutex::new(restored_state(&store, engine_config(ceiling))));
     let shared = Shared::new();
+    let calendar = calendar::start(&folders.data, outbox.clone()).map_err(Failure::environment)?;
     let answers = Arc::new(Answers {
+        calendar,
         state: state.clone(),
         store: StoreBackend::new(store.reader().clone()),
         outbox: outbox.clone(),
@@ -61,10 +65,12 @@ pub(super) fn run(arguments: &RunArguments) -> Outcome {
     });
     let server = open_doors(arguments.port, &folders, &shared, &answers)?;
     greet(&report, &folders, &server, ceiling, arguments);
-    let first = vec![started(&store), Event::PolicyChanged(text)];
+    let mut first = vec![started(&store), Event::PolicyChanged(text)];
+    first.extend(graph::declared_event(&arguments.graph));
     outbox
         .send(Message::Events(first))
         .map_err(Failure::environment)?;
+    let members = graph::start(outbox.clone()).map_err(Failure::environment)?;
     let mut core = Core {
         state,
         recorder: Recorder::start(store, folders.data.clone()).map_err(Failure::environment)?,
@@ -73,12 +79,13 @@ pub(super) fn run(arguments: &RunArguments) -> Outcome {
         assembler: assembler(&report, &folders.data),
         shared,
         policy: file,
+        graph: arguments.graph.clone(),
         ceiling,
         paused: false,
         started: Instant::now(),
         checkpointed: None,
         fast: FastLane::start(report.layout.clone(), outbox.clone()).map_err(Failure::environment)?,
-        sampler: Sampler::start(collector, outbox).map_err(Failure::environment)?,
+        sampler: Sampler::start(collector, outbox, members).map_err(Failure::environment)?,
     };
     core.run(&inbox);
     server.stop();

@@ -1,4 +1,4 @@
-//! Verbs of the recompiler: cc, inspect, switch, cache.
+//! Verbs of the recompiler: cc, c++, inspect, switch, cache.
 
 use super::print_json;
 use crate::cli::{CacheAction, CacheArguments, InspectArguments, SwitchArguments};
@@ -6,17 +6,32 @@ use crate::failure::{Failure, Outcome};
 use crate::out::say;
 use crate::place::Folders;
 use crate::table::{bytes, print};
+use std::convert::Infallible;
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::process::ExitCode;
+use tidegate_drivers::DriverError;
 use tidegate_variants::VariantsError;
 use tidegate_variants::client::{Answer, Command, Inspection, ask, inspect_file, inspect_process};
 use tidegate_variants::switchboard::Options;
 
-/// `tidegate cc`: becomes clang; it comes back only where there is none.
-pub(crate) fn compile(arguments: &[OsString]) -> ExitCode {
-    let Err(error) = tidegate_drivers::cc(arguments);
+/// Becomes the tool behind a verb; comes back only where it could not.
+pub(crate) type Driver = fn(&[OsString]) -> Result<Infallible, DriverError>;
+
+/// The driver behind a verb's name.
+pub(crate) fn driver(name: &str) -> Option<Driver> {
+    match name {
+        "cc" => Some(tidegate_drivers::cc),
+        "c++" => Some(tidegate_drivers::cxx),
+        "cargo" => Some(tidegate_drivers::cargo::cargo),
+        _ => None,
+    }
+}
+
+/// `tidegate cc` and its like.
+pub(crate) fn compile(driver: Driver, arguments: &[OsString]) -> ExitCode {
+    let Err(error) = driver(arguments);
     eprintln!("{}", Failure::environment(&error).hint(error.hint()));
     ExitCode::from(crate::failure::Status::Environment as u8)
 }

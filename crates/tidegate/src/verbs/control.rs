@@ -1,13 +1,15 @@
 //! Verbs that act through the daemon: pause, resume, event.
 
-use crate::cli::{EventAction, EventArguments, PlacesOnly};
+use super::print_json;
+use crate::cli::{EventAction, EventArguments, Format, PlacesOnly};
 use crate::failure::{Failure, Outcome};
 use crate::place::Folders;
-use crate::source::client_failure;
+use crate::source::{Source, client_failure};
+use crate::table::{number, print};
 use crate::when;
 use serde_json::json;
-use tidegate_dashboard::Done;
 use tidegate_dashboard::client::{Client, ClientError};
+use tidegate_dashboard::{Done, EventRow};
 
 fn post(folders: &Folders, target: &str, body: &serde_json::Value) -> Outcome {
     let done: Done = Client::new(&folders.socket())
@@ -48,23 +50,75 @@ pub(crate) fn resume(arguments: &PlacesOnly) -> Outcome {
     post(&folders, "/api/v1/resume", &json!({}))
 }
 
-/// `tidegate event add`.
+/// `tidegate event`.
 pub(crate) fn event(arguments: &EventArguments) -> Outcome {
+    let folders = Folders::of(&arguments.places);
+    match &arguments.action {
+        EventAction::Add { .. } => post(&folders, "/api/v1/events", &announcement(&arguments.action)?),
+        EventAction::Rm { name } => post(&folders, "/api/v1/events/withdraw", &json!({ "name": name })),
+        EventAction::Ls { format } => list_events(&folders, *format),
+    }
+}
+
+/// What the daemon is told of an event.
+fn announcement(action: &EventAction) -> Result<serde_json::Value, Failure> {
     let EventAction::Add {
         name,
         at,
         app,
         lasting,
         every,
+        cron,
+        zone,
         cores,
-    } = &arguments.action;
-    let body = json!({
+    } = action
+    else {
+        return Ok(json!({}));
+    };
+    let now = when::now_utc_ms();
+    let at_utc_ms = match at {
+        Some(at) => when::future_utc_ms(at, zone.as_deref(), now)?,
+        None => now,
+    };
+    let every_s = every.as_deref().map(when::duration_s).transpose()?;
+    let schedule = match (cron, every_s) {
+        (Some(cron), _) => Some(cron.clone()),
+        (None, Some(every_s)) => when::cron_of(at_utc_ms, every_s, zone.as_deref())?,
+        (None, None) => None,
+    };
+    let zone = zone
+        .clone()
+        .or_else(|| schedule.as_ref().and_then(|_| when::system_zone()));
+    Ok(json!({
         "name": name,
         "app": app,
-        "at_utc_ms": when::moment_utc_ms(at, when::now_utc_ms())?,
+        "at_utc_ms": at_utc_ms,
         "duration_s": when::duration_s(lasting)?,
-        "every_s": every.as_deref().map(when::duration_s).transpose()?,
+        "every_s": every_s.filter(|_| schedule.is_none()),
         "cores": cores,
-    });
-    post(&Folders::of(&arguments.places), "/api/v1/events", &body)
+        "schedule": schedule,
+        "zone": zone,
+    }))
+}
+
+fn list_events(folders: &Folders, format: Format) -> Outcome {
+    let rows = Source::open(folders)?.events()?;
+    if format.json {
+        return print_json(&rows);
+    }
+    let row = |event: &EventRow| {
+        vec![
+            when::local(event.next_utc_ms),
+            event.name.clone(),
+            event.app.clone().unwrap_or_else(|| "-".to_owned()),
+            event
+                .duration_s
+                .map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.0} s")),
+            number(event.cores, 2),
+            event.place.clone().unwrap_or_else(|| "announced".to_owned()),
+        ]
+    };
+    let rows: Vec<Vec<String>> = rows.iter().map(row).collect();
+    print(&["next", "event", "app", ">lasts", ">cores", "by"], &rows);
+    Ok(())
 }

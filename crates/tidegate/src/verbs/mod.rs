@@ -4,6 +4,7 @@ pub(crate) mod backtest;
 pub(crate) mod check;
 pub(crate) mod code;
 pub(crate) mod control;
+pub(crate) mod graph;
 pub(crate) mod pages;
 pub(crate) mod read;
 pub(crate) mod record;

@@ -3,6 +3,7 @@
 mod backtest;
 mod bursts;
 mod calibration;
+mod leads;
 mod robust;
 mod sim;
 mod treated;

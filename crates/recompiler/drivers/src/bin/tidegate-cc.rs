@@ -1,21 +1,20 @@
-//! `tidegate cc` as a single word, for build systems that quote `$CC`.
+//! `tidegate cc` as a single word, for build systems that quote `$CC`. Called `tidegate-c++` (by a link: cargo allows
+//! no such name), it is `tidegate c++`.
 
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
-
-/// The environment is not as needed; clang itself never ends with it.
-const EXIT_ENVIRONMENT: u8 = 3;
+use tidegate_drivers::EXIT_ENVIRONMENT;
 
 fn main() -> ExitCode {
-    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
-    let Err(error) = tidegate_drivers::cc(&arguments);
-    let mut text = format!("tidegate-cc: {error}");
-    let mut cause = std::error::Error::source(&error);
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    eprintln!("{text}\nhint: {}", error.hint());
+    let mut arguments = std::env::args_os();
+    let program = arguments.next().unwrap_or_default();
+    let arguments: Vec<_> = arguments.collect();
+    let Err(error) = if program.to_string_lossy().ends_with("tidegate-c++") {
+        tidegate_drivers::cxx(&arguments)
+    } else {
+        tidegate_drivers::cc(&arguments)
+    };
+    eprintln!("{}", error.report(&program.to_string_lossy()));
     ExitCode::from(EXIT_ENVIRONMENT)
 }

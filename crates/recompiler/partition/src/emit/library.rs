@@ -1,5 +1,6 @@
 //! Library functions that code generation calls without the IR naming them: `memcpy` for an intrinsic, `floor` on
-//! a CPU without an instruction for it, `__stack_chk_fail` behind a stack protector, 128-bit division.
+//! a CPU without an instruction for it, `__stack_chk_fail` behind a stack protector, `_Unwind_Resume` behind a `resume`, 128-bit
+//! division.
 //!
 //! The base's object imports them, so its variants may too; anchors are needed for them all the same. Only what
 //! the base is sure to call is named: a name more would make the link depend on a library that it never needed.
@@ -98,12 +99,17 @@ impl Libraries {
             .iter()
             .any(|name| body.has_attribute(name));
         let guard = guarded.then_some("__stack_chk_fail");
+        let resumes = body
+            .instructions()
+            .any(|instruction| instruction.opcode() == LLVMOpcode::LLVMResume);
+        let resume = resumes.then_some("_Unwind_Resume");
         let divisions = WIDE_DIVISION
             .iter()
             .filter(|(opcode, _)| divides_widely(body, *opcode))
             .map(|(_, name)| *name);
         by_intrinsic
             .chain(guard)
+            .chain(resume)
             .chain(divisions)
             .map(|name| declared(module, name))
             .collect()

@@ -17,7 +17,7 @@ use tidegate_format::FunctionHash;
 use tidegate_format::blob::{AnchorName, Blob, name_table};
 use tidegate_format::section::{
     ANCHOR_INDIRECT, ANCHOR_WEAK, ANCHORS_SECTION, AnchorKind, BLOBS_SECTION, BODY_SUFFIX, FUNCTIONS_SECTION,
-    NAMES_SECTION, REFUSED_SECTION, Refusal, RefusalReason, SECTION_VERSION,
+    HAS_STUB, MAY_UNWIND, NAMES_SECTION, REFUSED_SECTION, Refusal, RefusalReason, SECTION_VERSION,
 };
 
 /// Compression of blobs: half-way between speed and size, as zstd's own default is.
@@ -79,6 +79,8 @@ impl<'a> Tables<'a> {
         let name_length = function.chosen.name.len() as u32;
         let name = self.bytes(owner, NAMES_SECTION, 1, function.chosen.name.as_bytes());
         let has_stub = function.symbol != function.body;
+        let may_unwind = !owner.has_attribute("nounwind");
+        let flags = if has_stub { HAS_STUB } else { 0 } | if may_unwind { MAY_UNWIND } else { 0 };
         let [half, word] = [16, 32].map(|bits| llvm!(LLVMIntTypeInContext(self.context, bits)));
         let number = |value: u32| llvm!(LLVMConstInt(word, value.into(), 0));
         let short = |value: u16| llvm!(LLVMConstInt(half, value.into(), 0));
@@ -97,7 +99,7 @@ impl<'a> Tables<'a> {
         };
         let values = [
             short(SECTION_VERSION),
-            short(u16::from(has_stub)),
+            short(flags),
             refer(2, function.body),
             refer(3, function.slot),
             refer(4, anchor_table),
@@ -347,6 +349,7 @@ impl<'a> Tables<'a> {
     fn table(&mut self, owner: Value, section: &str, alignment: u32, content: LLVMTypeRef) -> Value {
         let table = self.global(section, alignment, content);
         associate(self.module, table, owner);
+        table.join_comdat_of(owner);
         self.kept.push(table);
         table
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use tempfile::TempDir;
 use tidegate_drivers::inspect::{Inspection, binary};
-use tidegate_drivers::tools::Tools;
+use tidegate_drivers::tools::{Language, Tools};
 
 /// A temporary folder with sources.
 pub(crate) struct Fixture {
@@ -26,22 +26,32 @@ impl Fixture {
         self.folder.path().join(name)
     }
 
-    /// The driver in the folder, on `arguments` (separated by spaces).
+    /// The C driver in the folder, on `arguments` (separated by spaces).
     pub(crate) fn driver(&self, arguments: &str) -> Command {
+        self.driver_for(Language::C, arguments)
+    }
+
+    /// The driver for a language.
+    pub(crate) fn driver_for(&self, language: Language, arguments: &str) -> Command {
         let arguments: Vec<_> = arguments.split_whitespace().map(OsString::from).collect();
         // These programs are to run without the runtime.
         let tools = Tools {
             runtime: None,
-            ..Tools::find().unwrap()
+            ..Tools::find_for(language).unwrap()
         };
         let mut command = tidegate_drivers::cc::command(&arguments, &tools).unwrap();
         command.current_dir(self.folder.path());
         command
     }
 
-    /// Compiles with the driver; `functions` is the list to select, empty = by size.
+    /// Compiles with the C driver; `functions` is the list to select, empty = by size.
     pub(crate) fn compile(&self, functions: &str, arguments: &str) {
-        let mut command = self.driver(arguments);
+        self.compile_for(Language::C, functions, arguments);
+    }
+
+    /// Compiles with the driver for a language.
+    pub(crate) fn compile_for(&self, language: Language, functions: &str, arguments: &str) {
+        let mut command = self.driver_for(language, arguments);
         if !functions.is_empty() {
             let list = self.path("functions.list");
             std::fs::write(&list, functions.replace(' ', "\n")).unwrap();
@@ -97,4 +107,15 @@ pub(crate) fn has(tool: &str, test: &str) -> bool {
         eprintln!("SKIP {test}: {tool} is not installed");
     }
     found
+}
+
+/// A driver's program beside the tests; says so where it is not built.
+pub(crate) fn driver_program(name: &str, test: &str) -> Option<PathBuf> {
+    let own = std::env::current_exe().unwrap();
+    let path = own.ancestors().nth(2).unwrap().join(name);
+    if !path.is_file() {
+        eprintln!("SKIP {test}: {name} is not built");
+        return None;
+    }
+    Some(path)
 }

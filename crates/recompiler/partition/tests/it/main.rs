@@ -2,10 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
+mod cplusplus;
 mod damage;
 mod dispatch;
 mod driver;
 mod fixture;
 mod linking;
+mod loops;
+mod modes;
 mod projects;
 mod refusals;
+mod rust;

@@ -102,12 +102,6 @@ fn each_reason_about_a_function() {
         "int g(int n); int f(int n) { if (n > 3) __attribute__((musttail)) return g(n - 1); return n; }",
         "MustTail",
     );
-    let cleanup = "void g(int *); int f(int n) { int x __attribute__((cleanup(g))) = n; g(&x); return x; }";
-    assert_eq!(
-        reasons(cleanup, "f", "-O2 -fexceptions"),
-        ["f: ExceptionHandling"]
-    );
-    assert!(reasons(cleanup, "f", "-O2").is_empty());
 }
 
 #[test]

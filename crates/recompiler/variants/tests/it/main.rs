@@ -8,6 +8,7 @@
 mod cache;
 mod constants;
 mod daemon;
+mod languages;
 mod orchestrator;
 mod real;
 mod runtime;

@@ -1,0 +1,114 @@
+//! `tidegate cargo build|test|run|bench`: cargo, with rustc wrapped.
+//!
+//! Nothing of the project changes: wrapper, target folder and profile come by the environment. The target folder is
+//! one of its own, because cargo would not build anew for a wrapper. C sources that build scripts compile for the
+//! program (by the `cc` crate) get `tidegate-cc`; those for the build itself do not.
+
+use crate::DriverError;
+use crate::link::{self, OBJECTS_VARIABLE};
+use crate::rustc::INNER_WRAPPER_VARIABLE;
+use std::convert::Infallible;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Folder below the project's target folder.
+const TARGET_FOLDER: &str = "tidegate";
+/// Folder of converted objects below that.
+const OBJECTS_FOLDER: &str = "tidegate-objects";
+
+/// Becomes cargo.
+pub fn cargo(arguments: &[OsString]) -> Result<Infallible, DriverError> {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    let program = PathBuf::from(program);
+    let wrapper = link::beside(&["tidegate-rustc"])?;
+    let linker = link::program()?;
+    let folder = target_folder(arguments, &program)?;
+    let mut command = Command::new(&program);
+    command
+        .args(arguments)
+        .env("CARGO_INCREMENTAL", "0")
+        .env("CARGO_TARGET_DIR", &folder)
+        .env(OBJECTS_VARIABLE, folder.join(OBJECTS_FOLDER))
+        .env("RUSTC_WRAPPER", wrapper)
+        .env("RUSTDOCFLAGS", documentation_flags(&linker));
+    if let Some(inner) = std::env::var_os("RUSTC_WRAPPER").filter(|inner| !inner.is_empty()) {
+        command.env(INNER_WRAPPER_VARIABLE, inner);
+    }
+    for (variable, compiler) in [("CC", "tidegate-cc"), ("CXX", "tidegate-c++")] {
+        let variable = format!("{variable}_x86_64_unknown_linux_gnu");
+        let compiler = linker.with_file_name(compiler);
+        if std::env::var_os(&variable).is_none() && compiler.is_file() {
+            command.env(variable, compiler);
+        }
+    }
+    Err(DriverError::Start {
+        source: command.exec(),
+        program,
+    })
+}
+
+/// Tests in documentation are built by rustdoc, which no wrapper reaches; they link crates that are bitcode.
+fn documentation_flags(linker: &Path) -> OsString {
+    let mut flags = std::env::var_os("RUSTDOCFLAGS").unwrap_or_default();
+    flags.push(" -Clinker=");
+    flags.push(linker);
+    flags.push(" -Clinker-flavor=gcc");
+    flags
+}
+
+/// Where this build goes: a folder in the one that cargo would take.
+fn target_folder(arguments: &[OsString], program: &Path) -> Result<PathBuf, DriverError> {
+    let mut command = Command::new(program);
+    command.args(["metadata", "--no-deps", "--format-version", "1"]);
+    if let Some(manifest) = value_of(arguments, "--manifest-path") {
+        command.arg("--manifest-path").arg(manifest);
+    }
+    if let Some(folder) = value_of(arguments, "--target-dir") {
+        return Ok(PathBuf::from(folder));
+    }
+    let output = command.stderr(Stdio::null()).output();
+    let output = output.map_err(|source| DriverError::Start {
+        program: program.to_owned(),
+        source,
+    })?;
+    // Without a project cargo itself says what is wrong.
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let folder = metadata["target_directory"].as_str().unwrap_or("target");
+    Ok(Path::new(folder).join(TARGET_FOLDER))
+}
+
+/// The value of `--name VALUE` or `--name=VALUE`, in front of `--`.
+fn value_of(arguments: &[OsString], name: &str) -> Option<OsString> {
+    let own = arguments.iter().take_while(|argument| *argument != "--");
+    let own: Vec<&OsStr> = own.map(OsString::as_os_str).collect();
+    own.iter().enumerate().find_map(|(index, argument)| {
+        if *argument == name {
+            return own.get(index + 1).map(|value| (*value).to_owned());
+        }
+        let joined = argument.to_str()?.strip_prefix(name)?.strip_prefix('=')?;
+        Some(OsString::from(joined))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_found_in_both_spellings_and_not_behind_the_program_s_own() {
+        let check = |text: &str, expect: Option<&str>| {
+            let words: Vec<_> = text.split_whitespace().map(OsString::from).collect();
+            assert_eq!(
+                value_of(&words, "--target-dir"),
+                expect.map(OsString::from),
+                "{text}"
+            );
+        };
+        check("build --target-dir x", Some("x"));
+        check("build --target-dir=x --release", Some("x"));
+        check("run -- --target-dir x", None);
+        check("build", None);
+    }
+}
