@@ -2,7 +2,6 @@
 //! itself; and the faults that such a test must find.
 
 use crate::support::{Bench, HASH, Tools, output_of, stop, triple_image, value, wait_until};
-use std::process::Child;
 use std::time::{Duration, Instant};
 use tidegate_format::image::{CpuFeatures, Image, ImageParts, Relocation, RelocationKind, RelocationTarget};
 use tidegate_format::scenario::Scenario;
@@ -143,14 +142,16 @@ fn children_forked_ahead_are_switched_each_for_itself() {
 
 /// Loads an image, leads all calls to it, and gives whether the program noticed: it says so at its end, dies, or never
 /// ends.
-fn is_noticed(bench: &Bench, mut child: Child, image: &ImageParts) -> bool {
+fn is_noticed(bench: &Bench, seconds: &str, image: &ImageParts) -> bool {
+    // A program that starts before its daemon has no helper.
     let server = bench.serve();
+    let mut child = bench.run(&[seconds]);
     let (process, board) = (child.id(), server.board());
     wait_until("the runtime connects", || board.is_connected(process));
     let bytes = image.to_bytes().unwrap();
     board.load_image(process, 0, image.scenario, &bytes).unwrap();
     board.switch_index(process, 0, image.scenario).unwrap();
-    let end = Instant::now() + Duration::from_secs(30);
+    let end = Instant::now() + Duration::from_secs(15);
     while Instant::now() < end {
         if let Some(status) = child.try_wait().unwrap() {
             return !status.success();
@@ -180,13 +181,9 @@ fn a_clobbered_callee_saved_register_is_noticed() {
     image.text_length += grown;
     image.rodata.0 += grown;
     image.eh_frame.0 += grown;
-    assert!(is_noticed(&bench, bench.run(&["2"]), &image));
+    assert!(is_noticed(&bench, "2", &image));
     // The same without the clobbering is not.
-    assert!(!is_noticed(
-        &bench,
-        bench.run(&["1"]),
-        &triple_image(Scenario::Cpu, 3)
-    ));
+    assert!(!is_noticed(&bench, "1", &triple_image(Scenario::Cpu, 3)));
 }
 
 const TWINS: &str = r#"
@@ -255,16 +252,17 @@ fn a_stale_anchor_table_is_refused_and_noticed_where_it_is_forged() {
         entry[start..].to_vec()
     };
     let bench = Bench { program, ..bench };
-    let child = bench.run(&["2"]);
-    let hash = {
+    let (child, hash) = {
         let server = bench.serve();
+        let child = bench.run(&["2"]);
         let (process, board) = (child.id(), server.board());
         wait_until("the runtime connects", || board.is_connected(process));
         assert!(
             board.load_image(process, 0, Scenario::Memory, &image).is_err(),
             "its own identity"
         );
-        board.functions(process).unwrap()[0].hash
+        let hash = board.functions(process).unwrap()[0].hash;
+        (child, hash)
     };
     assert_eq!(value(&output_of(child), "bad"), 0);
     let read = Image::read(&image).unwrap();
@@ -282,5 +280,5 @@ fn a_stale_anchor_table_is_refused_and_noticed_where_it_is_forged() {
         relocations: read.relocations().collect(),
         name: read.name.to_owned(),
     };
-    assert!(is_noticed(&bench, bench.run(&["3"]), &forged));
+    assert!(is_noticed(&bench, "3", &forged));
 }
