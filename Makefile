@@ -4,7 +4,7 @@ CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 LLVM := $(wildcard $(or $(LLVM_SYS_221_PREFIX),/usr/lib/llvm-22)/bin/llvm-config)
 # The rooms that link LLVM are built where it is.
-ROOMS := --package tidegate $(if $(LLVM),--package tidegate-partition --package tidegate-worker --package tidegate-runtime --features tidegate/bpf)
+ROOMS := --package tidegate $(if $(LLVM),--package tidegate-partition --package tidegate-worker --package tidegate-runtime --package tidegate-drivers --features tidegate/bpf)
 
 .PHONY: run demo test build dependencies fmt clean
 

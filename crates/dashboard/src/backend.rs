@@ -3,7 +3,7 @@
 //! Both traits may block: they are called on a small pool of this room's own threads, never on the
 //! sampler's. Nothing here decides whether a caller may act; the guard in front of the routes does.
 
-use crate::view::{EventRow, Explanation, GraphView, PlanView, Report, Series};
+use crate::view::{CalibrationView, EventRow, Explanation, GraphView, PlanView, Report, Series};
 use serde::{Deserialize, Serialize};
 use tidegate_types::DeclaredEvent;
 use utoipa::{IntoParams, ToSchema};
@@ -54,6 +54,21 @@ pub struct ReportQuery {
     pub until_utc_ms: Option<i64>,
 }
 
+/// Which outcomes, and how many false alarms may be.
+#[derive(Clone, Debug, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct CalibrationQuery {
+    /// First moment, in milliseconds since the Unix epoch; a week back where it is absent.
+    pub since_utc_ms: Option<i64>,
+    /// Share of the quiet windows that may be alarmed, 0 to 1.
+    #[serde(default = "default_false_alarms")]
+    pub false_alarms: f64,
+}
+
+fn default_false_alarms() -> f64 {
+    0.05
+}
+
 /// Which series, and how fine.
 #[derive(Clone, Debug, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -98,6 +113,11 @@ pub trait Backend: Send + Sync + 'static {
 
     /// What would be planned now under another policy. Nothing is written.
     fn plan(&self, request: &PlanRequest) -> Result<PlanView, BackendError>;
+
+    /// How far predictions deserve belief: counted from recorded outcomes.
+    fn calibration(&self, _query: &CalibrationQuery) -> Result<CalibrationView, BackendError> {
+        no_store()
+    }
 
     /// Events that are expected by name: announced and scheduled, soonest first.
     fn events(&self) -> Result<Vec<EventRow>, BackendError> {

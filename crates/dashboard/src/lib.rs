@@ -11,6 +11,7 @@
 
 mod assemble;
 mod backend;
+pub mod calibration;
 pub mod client;
 mod guard;
 mod metrics;
@@ -24,8 +25,9 @@ mod words;
 
 pub use assemble::{Assembler, HostState};
 pub use backend::{
-    Backend, BackendError, Caller, ClockRequest, Control, ControlError, Done, InspectRequest, NoBackend,
-    NoControl, PlanRequest, ReportQuery, SeriesQuery, StormReport, StormRequest, SwitchReport, SwitchRequest,
+    Backend, BackendError, CalibrationQuery, Caller, ClockRequest, Control, ControlError, Done,
+    InspectRequest, NoBackend, NoControl, PlanRequest, ReportQuery, SeriesQuery, StormReport, StormRequest,
+    SwitchReport, SwitchRequest,
 };
 pub use metrics::metric_name;
 pub use problem::Problem;

@@ -5,14 +5,14 @@
 
 use crate::assemble::APPS_WITH_SPARKS;
 use crate::backend::{
-    Backend, BackendError, Caller, ClockRequest, Control, Done, InspectRequest, PlanRequest, ReportQuery,
-    SeriesQuery, StormReport, StormRequest, SwitchReport, SwitchRequest,
+    Backend, BackendError, CalibrationQuery, Caller, ClockRequest, Control, Done, InspectRequest,
+    PlanRequest, ReportQuery, SeriesQuery, StormReport, StormRequest, SwitchReport, SwitchRequest,
 };
 use crate::problem::Problem;
 use crate::shared::Shared;
 use crate::view::{
-    AppRow, ContentionRow, EventRow, Explanation, GraphView, HeatView, LeaseRow, MapView, PlanView, Report,
-    Series, SkillRow, Sparks, VariantRow, View,
+    AppRow, CalibrationView, ContentionRow, EventRow, Explanation, GraphView, HeatView, LeaseRow, MapView,
+    PlanView, Report, Series, SkillRow, Sparks, VariantRow, View,
 };
 use crate::{metrics, page};
 use axum::extract::rejection::{JsonRejection, QueryRejection};
@@ -199,6 +199,43 @@ async fn report(
 ) -> Answer<Report> {
     let wanted = query(given)?;
     blocking(move || rooms.backend.report(&wanted)).await
+}
+
+fn calibration_query(
+    given: Result<Query<CalibrationQuery>, QueryRejection>,
+) -> Result<CalibrationQuery, Problem> {
+    let wanted = query(given)?;
+    if (0.0..=1.0).contains(&wanted.false_alarms) {
+        Ok(wanted)
+    } else {
+        Err(invalid("false_alarms must be within 0 to 1"))
+    }
+}
+
+/// How far predictions deserve belief: reliability, skill, coverage and lead time per unit, window and model.
+#[utoipa::path(get, path = "/api/v1/calibration", tag = "read", params(CalibrationQuery),
+    responses((status = 200, body = CalibrationView), (status = 422, body = Problem),
+        (status = 503, body = Problem)))]
+async fn calibration(
+    State(rooms): State<Rooms>,
+    given: Result<Query<CalibrationQuery>, QueryRejection>,
+) -> Answer<CalibrationView> {
+    let wanted = calibration_query(given)?;
+    blocking(move || rooms.backend.calibration(&wanted)).await
+}
+
+/// The reliability of all units as a picture.
+#[utoipa::path(get, path = "/api/v1/calibration.svg", tag = "read", params(CalibrationQuery),
+    responses((status = 200, body = String, content_type = "image/svg+xml"), (status = 422, body = Problem),
+        (status = 503, body = Problem)))]
+async fn calibration_picture(
+    State(rooms): State<Rooms>,
+    given: Result<Query<CalibrationQuery>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let wanted = calibration_query(given)?;
+    let Json(view) = blocking(move || rooms.backend.calibration(&wanted)).await?;
+    let picture = crate::calibration::svg(&view);
+    Ok(([(header::CONTENT_TYPE, "image/svg+xml")], picture).into_response())
 }
 
 /// Events that are expected by name: announced, or scheduled by cron tables and timers.
@@ -482,6 +519,8 @@ fn reading() -> OpenApiRouter<Rooms> {
         .routes(routes!(explain))
         .routes(routes!(report))
         .routes(routes!(graph))
+        .routes(routes!(calibration))
+        .routes(routes!(calibration_picture))
         .routes(routes!(expected))
         .routes(routes!(series))
         .routes(routes!(health))

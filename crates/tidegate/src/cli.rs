@@ -65,6 +65,8 @@ pub(crate) enum Verb {
     Explain(ExplainArguments),
     /// Sum up: what it did or would have done, hits, misses, false alarms.
     Report(SinceArguments),
+    /// How far predictions deserve belief: reliability, skill, coverage, lead time.
+    Calibration(CalibrationArguments),
     /// Give everything back and hold still until `resume`.
     Pause(PlacesOnly),
     /// Go on after `pause`.
@@ -181,6 +183,27 @@ pub(crate) struct SinceArguments {
     /// How far back: `10m`, `24h`, `7d`, or a moment such as 2026-11-24T08:00:00Z.
     #[arg(long, default_value = "24h")]
     pub(crate) since: String,
+}
+
+/// `tidegate calibration`.
+#[derive(Args, Debug)]
+pub(crate) struct CalibrationArguments {
+    #[command(flatten)]
+    pub(crate) places: Places,
+    #[command(flatten)]
+    pub(crate) format: Format,
+    /// How far back: `24h`, `7d`, or a moment.
+    #[arg(long, default_value = "7d")]
+    pub(crate) since: String,
+    /// Share of the quiet windows that may be alarmed, 0 to 1; lead times are told at this rate.
+    #[arg(long, default_value_t = 0.05, value_name = "SHARE")]
+    pub(crate) false_alarms: f64,
+    /// Only this unit.
+    #[arg(long)]
+    pub(crate) unit: Option<String>,
+    /// Write the reliability of all units as a picture to this file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
 }
 
 /// `tidegate check`.

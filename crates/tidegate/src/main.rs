@@ -74,6 +74,7 @@ fn dispatch(verb: Verb) -> Outcome {
         Verb::Actions(arguments) => verbs::read::actions(&arguments),
         Verb::Explain(arguments) => verbs::read::explain(&arguments),
         Verb::Report(arguments) => verbs::read::report(&arguments),
+        Verb::Calibration(arguments) => verbs::calibration::calibration(&arguments),
         Verb::Pause(arguments) => verbs::control::pause(&arguments),
         Verb::Resume(arguments) => verbs::control::resume(&arguments),
         Verb::Restore(arguments) => verbs::restore::restore(&arguments),

@@ -1,13 +1,15 @@
 //! What is known when no daemon answers: its last view, and the store.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use tidegate_dashboard::calibration::{OUTCOMES_MAX, Scored, calibration};
 use tidegate_dashboard::{
-    Backend, BackendError, EventRow, Explanation, GraphView, LeaseRow, MapRow, PlanRequest, PlanView, Report,
-    ReportQuery, ReportRow, Series, SeriesQuery, View,
+    Backend, BackendError, CalibrationQuery, CalibrationView, EventRow, Explanation, GraphView, LeaseRow,
+    MapRow, PlanRequest, PlanView, Report, ReportQuery, ReportRow, Series, SeriesQuery, View,
 };
 use tidegate_engine::State;
 use tidegate_history::{Action, Decision, Reader};
-use tidegate_types::{Entity, Event, Field, LeaseId, Moment, Outcome, PredictionId, Treatment};
+use tidegate_types::{Entity, Event, Field, LeaseId, Moment, Outcome, PredictionId, Treatment, Unit};
 
 /// Bytes of a view file; a larger one is not ours.
 const MAX_VIEW_BYTES: u64 = 64 << 20;
@@ -15,6 +17,7 @@ const MAX_VIEW_BYTES: u64 = 64 << 20;
 const ALARM: f64 = 0.5;
 /// Maps that `explain` searches for a prediction's own row.
 const MAPS_BACK_MS: i64 = 24 * 3_600_000;
+const WEEK_MS: i64 = 7 * 24 * 3_600_000;
 
 fn view_path(data: &Path) -> PathBuf {
     data.join("last-view.json")
@@ -186,6 +189,37 @@ impl Backend for StoreBackend {
             series.maximum.push(maximum.is_finite().then_some(maximum));
         }
         Ok(series)
+    }
+
+    fn calibration(&self, query: &CalibrationQuery) -> Result<CalibrationView, BackendError> {
+        let week_back = || crate::when::now_utc_ms() - WEEK_MS;
+        let since = query.since_utc_ms.unwrap_or_else(week_back);
+        let recorded = self.reader.outcomes(since).map_err(|error| failed(&error))?;
+        let mut outcomes: Vec<Scored> = recorded
+            .into_iter()
+            .flat_map(|recorded| {
+                let at = recorded.at;
+                recorded.outcomes.into_iter().map(move |outcome| Scored {
+                    made_utc_ms: at.utc_ms_of(outcome.made),
+                    outcome,
+                })
+            })
+            .collect();
+        outcomes.drain(..outcomes.len().saturating_sub(OUTCOMES_MAX));
+        let mut begins: BTreeMap<Unit, Vec<i64>> = BTreeMap::new();
+        for (at, event) in self.reader.contention(since).map_err(|error| failed(&error))? {
+            // It is recorded when it begins and again when it ends.
+            if event.end.is_some() && event.treatment == Treatment::Untreated {
+                begins
+                    .entry(event.unit)
+                    .or_default()
+                    .push(at.utc_ms_of(event.begin));
+            }
+        }
+        for begins in begins.values_mut() {
+            begins.sort_unstable();
+        }
+        Ok(calibration(&outcomes, &begins, query.false_alarms))
     }
 
     fn events(&self) -> Result<Vec<EventRow>, BackendError> {

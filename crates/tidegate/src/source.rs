@@ -5,7 +5,8 @@ use crate::place::Folders;
 use crate::{remember, when};
 use tidegate_dashboard::client::{Client, ClientError, encode};
 use tidegate_dashboard::{
-    Backend, BackendError, EventRow, Explanation, GraphView, Report, ReportQuery, View,
+    Backend, BackendError, CalibrationQuery, CalibrationView, EventRow, Explanation, GraphView, Report,
+    ReportQuery, View,
 };
 
 /// An open source of answers.
@@ -72,6 +73,23 @@ impl Source {
                 client.get(&target).map_err(|error| client_failure(&error))
             }
             Self::Store(_, backend) => backend.explain(id).map_err(|error| backend_failure(&error)),
+        }
+    }
+
+    /// How far predictions deserve belief.
+    pub(crate) fn calibration(&self, query: &CalibrationQuery) -> Result<CalibrationView, Failure> {
+        match self {
+            Self::Daemon(client) => {
+                let since = query.since_utc_ms.unwrap_or_default();
+                let target = format!(
+                    "/api/v1/calibration?since_utc_ms={since}&false_alarms={}",
+                    query.false_alarms
+                );
+                client.get(&target).map_err(|error| client_failure(&error))
+            }
+            Self::Store(_, backend) => backend
+                .calibration(query)
+                .map_err(|error| backend_failure(&error)),
         }
     }
 

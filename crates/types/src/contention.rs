@@ -56,4 +56,6 @@ pub struct Outcome {
     pub treatment: Treatment,
     /// Actual onset less predicted median onset, in seconds, where both exist.
     pub onset_error_s: Option<f64>,
+    /// Whether the actual onset lay within the predicted q10 to q90, where both exist.
+    pub onset_covered: Option<bool>,
 }

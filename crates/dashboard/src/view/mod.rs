@@ -6,6 +6,7 @@
 
 mod answers;
 mod app;
+mod calibration;
 mod code;
 mod event;
 mod graph;
@@ -15,6 +16,7 @@ mod map;
 
 pub use answers::{Explanation, Report, ReportRow, Series, Step};
 pub use app::{AppRow, Sparks};
+pub use calibration::{CalibrationRow, CalibrationView, ReliabilityBinRow};
 pub use code::VariantRow;
 pub use event::{EventKind, EventRow};
 pub use graph::{EdgeRow, GraphView};

@@ -99,6 +99,7 @@ fn outcome(window_s: u32, probability: f64, happened: Option<bool>, treatment: T
         happened,
         treatment,
         onset_error_s: happened.filter(|came| *came).map(|_| 0.5),
+        onset_covered: None,
     }
 }
 

@@ -5,8 +5,8 @@
 
 use std::sync::{Arc, Mutex};
 use tidegate_dashboard::{
-    Assembler, Backend, BackendError, Explanation, HostState, HostView, PlanRequest, PlanView, Report,
-    ReportQuery, ReportRow, Series, SeriesQuery, Shared, View,
+    Assembler, Backend, BackendError, CalibrationQuery, CalibrationView, Explanation, HostState, HostView,
+    PlanRequest, PlanView, Report, ReportQuery, ReportRow, Series, SeriesQuery, Shared, View,
 };
 use tidegate_types::{
     App, AppName, Apps, BootTime, Cause, Class, ContentionEvent, ContentionMap, Driver, Entity, Event, Field,
@@ -509,6 +509,7 @@ impl Demo {
                 happened: Some(came),
                 treatment,
                 onset_error_s: came.then(|| self.noise.next() * 2.0 - 1.0),
+                onset_covered: None,
             });
             if !came {
                 continue;
@@ -534,6 +535,7 @@ impl Demo {
                 happened: Some(self.noise.next() < 0.12),
                 treatment: Treatment::Untreated,
                 onset_error_s: None,
+                onset_covered: None,
             });
         }
         (outcomes, contention)
@@ -676,6 +678,13 @@ impl Backend for DemoBackend {
                 ..ReportRow::default()
             },
             ..Report::default()
+        })
+    }
+
+    fn calibration(&self, query: &CalibrationQuery) -> Result<CalibrationView, BackendError> {
+        Ok(CalibrationView {
+            false_alarm_share: query.false_alarms,
+            rows: Vec::new(),
         })
     }
 

@@ -61,6 +61,50 @@ export interface AppRow {
   user?: string | null;
 }
 
+/** The predictions of one window: of all units, of one model, or of one unit. */
+export interface CalibrationRow {
+  /** Probability from which a prediction counts as an alarm at the chosen false-alarm rate. */
+  alarm_from?: number | null;
+  /** Share of them in which an event began or went on. */
+  base_rate?: number | null;
+  /** Mean squared error of the probability. */
+  brier?: number | null;
+  /** Mean distance between what was said and what came, over tenths of probability. */
+  calibration_error?: number | null;
+  /** True while the unit is handled by the reactive rule for lack of skill. */
+  demoted: boolean;
+  /** Median seconds that the alarm stood without a break before those. */
+  lead_s?: number | null;
+  /** What the predictions rested on; absent for all. */
+  model?: string | null;
+  /** Share of the onsets that lay within the named 10 % to 90 % quantiles; 0.8 is right. */
+  onset_coverage?: number | null;
+  /** Onsets that had predictions before them. */
+  onsets: number;
+  /** Those before which the alarm stood. */
+  onsets_alarmed: number;
+  /** What was said against what came; empty tenths are left out. */
+  reliability: ReliabilityBinRow[];
+  /** Predictions with a known, untreated outcome. */
+  scored: number;
+  /** Predictions whose outcome was treated or unknown; they judge nothing. */
+  set_aside: number;
+  /** Brier skill score against always saying the base rate; absent while every outcome was the same. */
+  skill?: number | null;
+  /** Of which unit; absent for all. */
+  unit?: string | null;
+  /** Length of the window in seconds. */
+  window_s: number;
+}
+
+/** Rows by unit, window and model. */
+export interface CalibrationView {
+  /** Share of the quiet windows that may be alarmed; thresholds and leads follow from it. */
+  false_alarm_share: number;
+  /** All units first, per window; then each model, then each unit. */
+  rows: CalibrationRow[];
+}
+
 /** How much an app matters. */
 export type Class = "batch" | "standard" | "critical";
 
@@ -397,6 +441,16 @@ export interface QuantileRow {
   q50: number;
   /** One in ten is above. */
   q90: number;
+}
+
+/** Predictions of about the same probability. */
+export interface ReliabilityBinRow {
+  /** Share that came true. */
+  came: number;
+  /** How many. */
+  count: number;
+  /** Mean probability that was said. */
+  said: number;
 }
 
 /** What tidegate did or would have done over a time. */

@@ -140,6 +140,10 @@ export function Skill({ view }: { view: View }) {
           ))}
         </tbody>
       </table>
+      <p>
+        <img class="reliability" src="/api/v1/calibration.svg" loading="lazy"
+          alt="What was said against what came, a picture per window; the table is at /api/v1/calibration" />
+      </p>
       {(all || shown.length < view.skill.length) && (
         <button class="quiet" onClick={() => setAll(!all)}>
           {all ? "Show the shortest window" : `Show all ${view.skill.length}`}

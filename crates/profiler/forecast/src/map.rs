@@ -269,6 +269,9 @@ pub(crate) fn entry(
     };
     let prediction = prediction.map(|prediction| Prediction {
         onset_s: entry.onset.filter(|_| prediction.quiet).map(|onset| onset.q50),
+        onset_around_s: entry.onset.map_or([0.0; 2], |onset| {
+            [onset.q50 - onset.q10, onset.q90 - onset.q50].map(|around_s| around_s as f32)
+        }),
         ..prediction
     });
     (entry, prediction)
@@ -307,6 +310,7 @@ fn predict(id: PredictionId, said: &Said, state: &UnitState, now_s: f64) -> Pred
         source: said.source,
         basis: said.basis,
         onset_s: None,
+        onset_around_s: [0.0; 2],
         quiet,
         features: (quiet && now_s - last_features_s >= FEATURES_EVERY_S).then(|| Box::new(said.features)),
         spacing_s: state

@@ -48,6 +48,8 @@ pub(crate) struct Prediction {
     /// What the forecast rested on, also while demoted.
     pub(crate) basis: Source,
     pub(crate) onset_s: Option<f64>,
+    /// How much earlier and later than that it may be, as the 10 % and 90 % quantiles.
+    pub(crate) onset_around_s: [f32; 2],
     /// Nothing went on when it was made.
     pub(crate) quiet: bool,
     /// Kept for the rows that the event model learns from.
@@ -281,6 +283,13 @@ fn outcome(
             .onset_s
             .zip(prediction.onset_s)
             .map(|(onset_s, expected_s)| onset_s - expected_s),
+        onset_covered: happened
+            .onset_s
+            .zip(prediction.onset_s)
+            .map(|(onset_s, expected_s)| {
+                let [early_s, late_s] = prediction.onset_around_s.map(f64::from);
+                (-early_s..=late_s).contains(&(onset_s - expected_s))
+            }),
     }
 }
 

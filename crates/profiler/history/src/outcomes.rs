@@ -27,6 +27,9 @@ const HAPPENED: [Option<bool>; 3] = [None, Some(false), Some(true)];
 const SHORT: u8 = 1;
 /// Set where there is an onset error.
 const ONSET: u8 = 2;
+/// Set where it is known whether the onset was covered, and where it was.
+const COVER_KNOWN: u8 = 4;
+const COVERED: u8 = 8;
 
 /// Differences are small in both directions: 0, -1, 1, -2, … as 0, 1, 2, 3, …
 fn zigzag(value: i64) -> u64 {
@@ -62,7 +65,12 @@ pub(crate) fn encode(at: Moment, outcomes: &[Outcome]) -> Vec<u8> {
     let (mut prediction, mut made) = (0_u64, 0_u64);
     for outcome in outcomes {
         let short = is_short(outcome.probability) && is_short(outcome.confidence);
-        out.push(u8::from(short) * SHORT + u8::from(outcome.onset_error_s.is_some()) * ONSET);
+        let cover = match outcome.onset_covered {
+            None => 0,
+            Some(false) => COVER_KNOWN,
+            Some(true) => COVER_KNOWN | COVERED,
+        };
+        out.push(u8::from(short) * SHORT + u8::from(outcome.onset_error_s.is_some()) * ONSET + cover);
         let happened = place(&HAPPENED, &outcome.happened);
         let treatment = place(&TREATMENTS, &outcome.treatment);
         out.push(place(&SOURCES, &outcome.source) | happened << 3 | treatment << 5);
@@ -144,6 +152,7 @@ fn parse_outcome(cursor: &mut Cursor<'_>, units: &[Unit], before: (u64, u64)) ->
         happened: *HAPPENED.get(usize::from(words >> 3 & 3)).ok_or(unknown)?,
         treatment: *TREATMENTS.get(usize::from(words >> 5)).ok_or(unknown)?,
         onset_error_s,
+        onset_covered: (shape & COVER_KNOWN != 0).then_some(shape & COVERED != 0),
     })
 }
 
@@ -169,9 +178,18 @@ mod tests {
             value.clone(),
             words,
             prop::option::of(value),
+            prop::option::of(any::<bool>()),
         )
             .prop_map(
-                |(unit, (prediction, made, window_s), probability, confidence, words, onset_error_s)| {
+                |(
+                    unit,
+                    (prediction, made, window_s),
+                    probability,
+                    confidence,
+                    words,
+                    onset_error_s,
+                    onset_covered,
+                )| {
                     Outcome {
                         prediction: PredictionId(prediction),
                         unit,
@@ -183,6 +201,7 @@ mod tests {
                         happened: HAPPENED[words.1],
                         treatment: TREATMENTS[words.2],
                         onset_error_s,
+                        onset_covered,
                     }
                 },
             )
@@ -214,6 +233,7 @@ mod tests {
             happened: Some(false),
             treatment: Treatment::Untreated,
             onset_error_s: None,
+            onset_covered: None,
         };
         let outcomes: Vec<Outcome> = (0..400).map(outcome).collect();
         let bytes = encode(Moment::default(), &outcomes);

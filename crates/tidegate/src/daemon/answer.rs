@@ -7,9 +7,9 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tidegate_dashboard::{
-    Backend, BackendError, Caller, ClockRequest, Control, ControlError, Done, EventRow, Explanation,
-    GraphView, InspectRequest, PlanRequest, PlanView, Report, ReportQuery, Series, SeriesQuery, StormReport,
-    StormRequest, SwitchReport, SwitchRequest,
+    Backend, BackendError, CalibrationQuery, CalibrationView, Caller, ClockRequest, Control, ControlError,
+    Done, EventRow, Explanation, GraphView, InspectRequest, PlanRequest, PlanView, Report, ReportQuery,
+    Series, SeriesQuery, StormReport, StormRequest, SwitchReport, SwitchRequest,
 };
 use tidegate_engine::{State, tick};
 use tidegate_plan::policy;
@@ -46,6 +46,20 @@ impl Backend for Answers {
     fn graph(&self) -> Result<GraphView, BackendError> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(crate::edges::graph(&state))
+    }
+
+    /// From the store, with the standing that units have now.
+    fn calibration(&self, query: &CalibrationQuery) -> Result<CalibrationView, BackendError> {
+        let mut view = self.store.calibration(query)?;
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let scores = state.forecaster().scores();
+        for row in &mut view.rows {
+            let unit = row.unit.as_deref();
+            row.demoted = scores
+                .iter()
+                .any(|score| score.demoted && unit == Some(score.unit.to_string().as_str()));
+        }
+        Ok(view)
     }
 
     fn events(&self) -> Result<Vec<EventRow>, BackendError> {

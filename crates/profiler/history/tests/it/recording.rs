@@ -107,6 +107,7 @@ fn output(second: u64) -> Output {
         happened: None,
         treatment: Treatment::Treated,
         onset_error_s: Some(-0.1),
+        onset_covered: None,
     };
     let contention = ContentionEvent {
         unit: Unit::Cpu,

@@ -4,6 +4,7 @@
 
 mod cplusplus;
 mod damage;
+mod debian;
 mod dispatch;
 mod driver;
 mod fixture;

@@ -3,6 +3,7 @@
 
 use crate::support::{Bench, HASH, Tools, output_of, stop, triple_image, value, wait_until};
 use std::time::{Duration, Instant};
+use tidegate_format::FunctionHash;
 use tidegate_format::image::{CpuFeatures, Image, ImageParts, Relocation, RelocationKind, RelocationTarget};
 use tidegate_format::scenario::Scenario;
 use tidegate_variants::compile::Worker;
@@ -265,8 +266,14 @@ fn a_stale_anchor_table_is_refused_and_noticed_where_it_is_forged() {
         (child, hash)
     };
     assert_eq!(value(&output_of(child), "bad"), 0);
-    let read = Image::read(&image).unwrap();
-    let forged = ImageParts {
+    let forged = with_identity(&image, hash);
+    assert!(is_noticed(&bench, "3", &forged));
+}
+
+/// The same image under another function's identity.
+fn with_identity(image: &[u8], hash: FunctionHash) -> ImageParts {
+    let read = Image::read(image).unwrap();
+    ImageParts {
         scenario: read.scenario,
         pipeline_version: read.pipeline_version,
         cpu_features: read.cpu_features,
@@ -279,6 +286,5 @@ fn a_stale_anchor_table_is_refused_and_noticed_where_it_is_forged() {
         entry: read.entry,
         relocations: read.relocations().collect(),
         name: read.name.to_owned(),
-    };
-    assert!(is_noticed(&bench, "3", &forged));
+    }
 }
