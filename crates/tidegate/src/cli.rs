@@ -486,7 +486,18 @@ pub(crate) struct CacheArguments {
 pub(crate) enum CacheAction {
     /// List the variants.
     Ls,
-    /// Check every variant's checksum.
+    /// Look into a variant.
+    Show {
+        /// The beginning of its key.
+        key: String,
+    },
+    /// Remove the variants that were not used for longest.
+    Gc {
+        /// Down to so many MiB; else to the cache's own bound.
+        #[arg(long, value_name = "MIB")]
+        limit: Option<u64>,
+    },
+    /// Check every variant's checksum, and remove what does not hold.
     Verify,
 }
 

@@ -17,7 +17,7 @@ use anyhow::Result;
 use clap::Subcommand;
 
 /// Every bench there is.
-pub(crate) const NAMES: [&str; 4] = ["telemetry", "recompiler", "demo", "forecasting"];
+pub(crate) const NAMES: [&str; 5] = ["telemetry", "recompiler", "demo", "forecasting", "forecast-cost"];
 
 /// Options of `cargo xtask bench`.
 #[derive(clap::Args)]
@@ -37,6 +37,8 @@ enum Bench {
     Recompiler(recompiler::RecompilerArguments),
     /// Acting ahead against rivals at their best
     Demo(demo::DemoArguments),
+    /// What the forecast costs by number of units: CPU share and memory
+    ForecastCost,
     /// Forecasts of real traces beside other people's
     Forecasting(forecasting::ForecastingArguments),
 }
@@ -52,6 +54,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
             recompiler::run(&workspace, options)?,
         ),
         Bench::Demo(options) => (options.name(), "Acting ahead", demo::run(&workspace, options)?),
+        Bench::ForecastCost => (
+            "forecast-cost",
+            "Cost of the forecast",
+            telemetry::example(&workspace, "tidegate-forecast", "forecast_cost", &[])?,
+        ),
         Bench::Forecasting(options) => (
             "forecasting",
             "Forecasts of real traces",

@@ -16,6 +16,7 @@ use tidegate_drivers::inspect::{self, SwitchableFunction};
 use tidegate_format::scenario::Scenario;
 use tidegate_variants::compile::{Job, Worker};
 use tidegate_variants::processor::Processor;
+use tidegate_variants::recipe::Recipe;
 
 /// The most that unswitched slots may cost.
 const OVERHEAD_MOST: f64 = 1.02;
@@ -217,7 +218,7 @@ fn variant_s(worker: &Worker, processor: &Processor, function: &SwitchableFuncti
         function: &function.name,
         executable: "zlib_round_trip",
         blob: &function.blob,
-        scenario: Scenario::Cpu,
+        recipe: &Recipe::plain(Scenario::Cpu),
         tunables: &[],
         run_as: None,
     };

@@ -19,24 +19,30 @@ struct Line {
 
 /// Builds and runs the example, with the BPF reader where it can be built.
 pub(crate) fn run(workspace: &Workspace) -> Result<Report> {
+    let features: &[&str] = if llvm_prefix().is_some() { &["bpf"] } else { &[] };
+    example(workspace, "tidegate-telemetry", "telemetry_bench", features)
+}
+
+/// Runs an example that measures itself and prints its rows as JSON.
+pub(super) fn example(workspace: &Workspace, package: &str, name: &str, features: &[&str]) -> Result<Report> {
     let mut command = Command::new(cargo());
     command.args([
         "run",
         "--quiet",
         "--release",
         "--package",
-        "tidegate-telemetry",
+        package,
         "--example",
-        "telemetry_bench",
+        name,
     ]);
-    if llvm_prefix().is_some() {
-        command.args(["--features", "bpf"]);
+    for feature in features {
+        command.args(["--features", feature]);
     }
     let output = command
         .current_dir(&workspace.root)
         .stderr(Stdio::inherit())
         .output();
-    let output = output.context("cannot run the telemetry room's example `telemetry_bench`")?;
+    let output = output.with_context(|| format!("cannot run the example `{name}` of {package}"))?;
     let report = parse(&String::from_utf8_lossy(&output.stdout))?;
     ensure!(
         !report.rows.is_empty(),

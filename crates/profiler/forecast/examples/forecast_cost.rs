@@ -74,42 +74,74 @@ fn cpu_s() -> f64 {
     ticks / 100.0
 }
 
+/// Resident memory of this process at its highest, in bytes.
+fn resident_bytes() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let kilobytes = status.lines().find_map(|line| {
+        let rest = line.strip_prefix("VmHWM:")?;
+        rest.split_whitespace().next()?.parse::<f64>().ok()
+    });
+    kilobytes.unwrap_or(f64::NAN) * 1024.0
+}
+
+fn row(metric: &str, value: f64, unit: &str, bound: Option<f64>) {
+    let bound = bound.map_or_else(|| "null".to_owned(), |bound| bound.to_string());
+    println!("{{\"metric\":\"{metric}\",\"value\":{value},\"unit\":\"{unit}\",\"bound\":{bound}}}");
+}
+
+/// Seconds of the simulated host, and those that are measured: the longest window is open by then.
+const SECONDS: u64 = 4000;
+const MEASURED_FROM: u64 = 3700;
+
 fn main() {
-    println!("apps  units  observe ms  map ms  share of a core  state MiB");
-    for count in [10, 1000] {
-        let apps = apps(count);
-        let mut forecaster = Forecaster::new(ForecastConfig::default());
-        let mut units = 0;
-        let (mut observe_s, mut map_s) = (0.0, 0.0);
-        let seconds = 2200_u64;
-        let measured_from = 1800;
-        let mut cpu_from_s = 0.0;
-        for second in 0..seconds {
-            let sample = sample(second, &apps);
-            if second == measured_from {
-                cpu_from_s = cpu_s();
-            }
-            let before = Instant::now();
-            forecaster.observe(&sample, &apps, &[]);
-            let observed = Instant::now();
-            if second % 10 == 0 {
-                units = forecaster.map(sample.now, &apps).entries.len();
-            }
-            if second >= measured_from {
-                observe_s += (observed - before).as_secs_f64();
-                map_s += observed.elapsed().as_secs_f64();
-            }
-            forecaster.take_outcomes();
-            forecaster.take_notices();
-        }
-        let measured = (seconds - measured_from) as f64;
-        let (sample_ms, ten_ms) = (observe_s / measured * 1e3, map_s / measured * 1e4);
-        let share = (cpu_s() - cpu_from_s) / measured;
-        let bytes = postcard::to_stdvec(&forecaster).map_or(0, |bytes| bytes.len());
-        println!(
-            "{count:4}  {units:5}  {sample_ms:10.3}  {ten_ms:6.2}  {:14.2} %  {:9.1}",
-            share * 100.0,
-            bytes as f64 / 1_048_576.0
-        );
+    // Each app has two units of its own here, so that 2,000 apps have the units of 1,000 apps with four.
+    for (count, bound) in [(10, false), (1000, false), (2000, true)] {
+        measure(count, bound);
     }
+}
+
+fn measure(count: usize, bound: bool) {
+    let apps = apps(count);
+    let mut forecaster = Forecaster::new(ForecastConfig::default());
+    let mut units = 0;
+    let (mut observe_s, mut map_s) = (0.0, 0.0);
+    let mut cpu_from_s = 0.0;
+    for second in 0..SECONDS {
+        let sample = sample(second, &apps);
+        if second == MEASURED_FROM {
+            cpu_from_s = cpu_s();
+        }
+        let before = Instant::now();
+        forecaster.observe(&sample, &apps, &[]);
+        let observed = Instant::now();
+        if second % 10 == 0 {
+            units = forecaster.map(sample.now, &apps).entries.len();
+        }
+        if second >= MEASURED_FROM {
+            observe_s += (observed - before).as_secs_f64();
+            map_s += observed.elapsed().as_secs_f64();
+        }
+        forecaster.take_outcomes();
+        forecaster.take_notices();
+    }
+    let measured = (SECONDS - MEASURED_FROM) as f64;
+    let name = |what: &str| format!("{what}, {units} units");
+    let bytes = postcard::to_stdvec(&forecaster).map_or(0, |bytes| bytes.len());
+    let share = (cpu_s() - cpu_from_s) / measured;
+    row(
+        &name("one sample taken in"),
+        observe_s / measured * 1e3,
+        "ms",
+        None,
+    );
+    row(&name("one map"), map_s / measured * 1e4, "ms", None);
+    row(&name("share of a core"), share, "cores", bound.then_some(0.05));
+    row(&name("state as bytes"), bytes as f64 / 1e6, "MB", None);
+    let resident = resident_bytes() / 1e6;
+    row(
+        &name("resident memory so far"),
+        resident,
+        "MB",
+        bound.then_some(256.0),
+    );
 }

@@ -505,26 +505,40 @@ fn led_reason(led: &Led, now_s: f64) -> String {
     }
 }
 
+/// What was announced is named beside another cause from so many seconds before it on: the longest window.
+const NAMED_AHEAD_S: f64 = 3600.0;
+
+/// Why, and by name what was announced, whatever says most at the moment.
 fn reason(state: &UnitState, source: Source, next: &Next, now_s: f64) -> String {
+    let said = |announced: &Announced| {
+        format!(
+            "announced: {}, in {:.0} s",
+            announced.name,
+            announced.onset.q50 - now_s
+        )
+    };
+    match (source, next.announced) {
+        (Source::Declared, Some(announced)) => said(announced),
+        (_, Some(announced)) if announced.onset.q50 - now_s <= NAMED_AHEAD_S => {
+            format!("{}; {}", cause(state, source, next, now_s), said(announced))
+        }
+        _ => cause(state, source, next, now_s),
+    }
+}
+
+fn cause(state: &UnitState, source: Source, next: &Next, now_s: f64) -> String {
     if let (Source::Upstream | Source::Scheduled, Some(led)) = (source, next.led) {
         return led_reason(led, now_s);
     }
-    match (source, next.burst, next.announced) {
-        (Source::Reactive, ..) => {
+    match (source, next.burst) {
+        (Source::Reactive, _) => {
             "its forecasts have been no better than its average: only the present is used".to_owned()
         }
-        (Source::Persistence, ..) => match state.labeller.open() {
+        (Source::Persistence, _) => match state.labeller.open() {
             Some(open) => format!("contended for {:.0} s", (now_s - open.begin_s).max(0.0)),
             None => "waiting has begun".to_owned(),
         },
-        (Source::Declared, _, Some(announced)) => {
-            format!(
-                "announced: {}, in {:.0} s",
-                announced.name,
-                announced.onset.q50 - now_s
-            )
-        }
-        (_, Some(expected), _) => {
+        (_, Some(expected)) => {
             let pattern = expected.pattern;
             let skipped = 1.0 - pattern.hit_rate();
             let missed = match pattern.missed_in_a_row() {

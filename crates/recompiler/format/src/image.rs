@@ -138,10 +138,12 @@ pub enum RelocationTarget {
     Anchor(u32),
     /// Offset in the image's own span.
     Span(u32),
+    /// The function's base body, whatever its slot leads to: where a guard of the variant does not hold.
+    Base,
 }
 
-/// One place to fill in when the image is loaded: offset `u32`, kind `u8`, target kind `u8` (0 anchor, 1 span),
-/// 0 `u16`, target `u32`, addend `i32`.
+/// One place to fill in when the image is loaded: offset `u32`, kind `u8`, target kind `u8` (0 anchor, 1 span,
+/// 2 base body), 0 `u16`, target `u32` (0 for the base body), addend `i32`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Relocation {
     /// Offset of the place in the span.
@@ -182,6 +184,7 @@ impl Relocation {
         let target = match (target_kind, reader.u32()?) {
             (0, index) => RelocationTarget::Anchor(index),
             (1, offset) => RelocationTarget::Span(offset),
+            (2, 0) => RelocationTarget::Base,
             _ => {
                 return Err(FormatError::Value {
                     field: "relocation target",
@@ -304,6 +307,7 @@ impl<'a> Image<'a> {
             let target_holds = match relocation.target {
                 RelocationTarget::Anchor(index) => index < self.anchor_count,
                 RelocationTarget::Span(offset) => within(offset, 0),
+                RelocationTarget::Base => true,
             };
             // The instruction's two opcode bytes stand before the place.
             let before = if relocation.kind == RelocationKind::CallThroughCell {
@@ -382,6 +386,7 @@ mod write {
                 let (kind, target) = match relocation.target {
                     RelocationTarget::Anchor(index) => (0, index),
                     RelocationTarget::Span(offset) => (1, offset),
+                    RelocationTarget::Base => (2, 0),
                 };
                 writer
                     .u32(relocation.offset)

@@ -21,6 +21,7 @@ pub mod message;
 pub mod request;
 pub mod scenario;
 pub mod section;
+pub mod served;
 
 use core::fmt;
 

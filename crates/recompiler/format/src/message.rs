@@ -10,6 +10,7 @@
 //! Not here: sockets, credentials, what a request does. A `Client` frame carries a command line's request on the
 //! same socket; its body is opaque to this crate.
 
+mod reason;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -17,6 +18,7 @@ mod wire;
 use crate::FunctionHash;
 use crate::scenario::Scenario;
 use core::fmt;
+pub use reason::Reason;
 use wire::{Fields, FrameWriter, Writer};
 
 /// The version of this protocol; another one is refused with [`MessageError::Version`].
@@ -29,6 +31,10 @@ pub const BODY_LIMIT_BYTES: usize = 4 * 1024 * 1024 + 4096;
 pub const REPLY_LIMIT_BYTES: usize = 64 * 1024;
 /// The longest name or path; longer ones are cut by the sender at a character boundary.
 pub const TEXT_LIMIT_BYTES: usize = 1024;
+/// Calls whose arguments are noted at a time.
+pub const CAPTURE_CALLS: usize = 64;
+/// Words that are told per call: six integer registers, eight of floating point.
+pub const CAPTURE_WORDS: usize = 14;
 /// Instead of a function's index: all of them.
 pub const ALL_FUNCTIONS: u32 = u32::MAX;
 
@@ -96,114 +102,6 @@ impl Header {
     }
 }
 
-/// Why something is not switchable here, or why a request was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum Reason {
-    /// Nothing stands in the way.
-    None = 0,
-    /// The executable carries no tidegate sections.
-    NoSections = 1,
-    /// The kernel denies new executable memory to this process (`PR_SET_MDWE`).
-    MemoryDenyWriteExecute = 2,
-    /// A seccomp filter is installed.
-    Seccomp = 3,
-    /// No room within reach of the executable.
-    NoNearMemory = 4,
-    /// The cap on loaded code is reached.
-    CodeCap = 5,
-    /// The image is not well-formed, or its version is unknown.
-    BadImage = 6,
-    /// The image's checksum is wrong.
-    Checksum = 7,
-    /// The image was made for another function or another build of it.
-    WrongFunction = 8,
-    /// The image owns writable data.
-    WritableData = 9,
-    /// The CPU (or the kernel's saved state) lacks a feature that the image needs.
-    CpuFeature = 10,
-    /// The image refers to an anchor that the executable does not have.
-    BadAnchor = 11,
-    /// A target is out of a relocation's reach.
-    OutOfReach = 12,
-    /// No such function.
-    UnknownFunction = 13,
-    /// No image was loaded for this function and scenario.
-    NotLoaded = 14,
-    /// The function's slot does not hold its own base: another party switches it.
-    ForeignSlot = 15,
-    /// The kernel refused a mapping or a protection.
-    Kernel = 16,
-    /// The request is not understood.
-    BadRequest = 17,
-    /// A table of fixed size is full.
-    TableFull = 18,
-    /// The build left this function out.
-    Excluded = 19,
-    /// An exception may pass through the function, and the process's unwinder cannot be told about new code.
-    Unwinder = 20,
-}
-
-impl Reason {
-    const ALL: [Self; 21] = [
-        Self::None,
-        Self::NoSections,
-        Self::MemoryDenyWriteExecute,
-        Self::Seccomp,
-        Self::NoNearMemory,
-        Self::CodeCap,
-        Self::BadImage,
-        Self::Checksum,
-        Self::WrongFunction,
-        Self::WritableData,
-        Self::CpuFeature,
-        Self::BadAnchor,
-        Self::OutOfReach,
-        Self::UnknownFunction,
-        Self::NotLoaded,
-        Self::ForeignSlot,
-        Self::Kernel,
-        Self::BadRequest,
-        Self::TableFull,
-        Self::Excluded,
-        Self::Unwinder,
-    ];
-
-    /// The reason with this wire byte.
-    pub fn from_wire(byte: u8) -> Option<Self> {
-        Self::ALL.get(usize::from(byte)).copied()
-    }
-
-    /// A sentence part for people.
-    pub fn text(self) -> &'static str {
-        match self {
-            Self::None => "nothing stands in the way",
-            Self::NoSections => "the executable was not built with tidegate cc",
-            Self::MemoryDenyWriteExecute => "the process may not get new executable memory (MDWE)",
-            Self::Seccomp => "a seccomp filter is installed",
-            Self::NoNearMemory => "no free memory within reach of the executable",
-            Self::CodeCap => "the cap of 4 MiB of loaded code is reached",
-            Self::BadImage => "the variant's image is malformed or of an unknown version",
-            Self::Checksum => "the variant's checksum is wrong",
-            Self::WrongFunction => "the variant was made for another function or build",
-            Self::WritableData => "the variant owns writable data",
-            Self::CpuFeature => "this CPU lacks a feature that the variant needs",
-            Self::BadAnchor => "the variant refers to a symbol that the executable does not offer",
-            Self::OutOfReach => "a target is out of a relocation's reach",
-            Self::UnknownFunction => "there is no such function",
-            Self::NotLoaded => "no variant is loaded for it",
-            Self::ForeignSlot => "its slot does not start at its own code",
-            Self::Kernel => "the kernel refused the mapping",
-            Self::BadRequest => "the request is not understood",
-            Self::TableFull => "a table of fixed size is full",
-            Self::Excluded => "the build left it out",
-            Self::Unwinder => {
-                "exceptions may pass through it, and the unwinder takes no new code (one thread, or none is linked)"
-            }
-        }
-    }
-}
-
 /// What the daemon asks of a runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request<'a> {
@@ -255,6 +153,13 @@ pub enum Request<'a> {
     Calls {
         /// Index of the function.
         function: u32,
+    },
+    /// Note the arguments of the next calls of one function, or (`armed` false) stop and tell them.
+    Capture {
+        /// Index of the function.
+        function: u32,
+        /// Start, or stop and tell.
+        armed: bool,
     },
     /// Every slot back to the base.
     Release,
@@ -330,6 +235,11 @@ pub enum Reply<'a> {
         /// How many.
         calls: u64,
     },
+    /// The arguments of some calls, in no order.
+    Captured {
+        /// One [`CAPTURE_WORDS`] `u64` per call: rdi, rsi, rdx, rcx, r8, r9, the low halves of xmm0 to xmm7.
+        calls: &'a [u8],
+    },
     /// Done, nothing to tell.
     Done,
     /// Not done, and why.
@@ -389,6 +299,7 @@ const KIND_RELEASE: u16 = 0x0a;
 const KIND_HEARTBEAT: u16 = 0x0b;
 const KIND_DONE: u16 = 0x0c;
 const KIND_REFUSED: u16 = 0x0d;
+const KIND_CAPTURE: u16 = 0x0e;
 /// Replies carry the kind of their request with this bit set.
 const REPLY: u16 = 0x100;
 /// A request of the command line, not of a runtime: the body is the daemon's own format.
@@ -430,6 +341,10 @@ impl<'a> Request<'a> {
             KIND_CALLS => Self::Calls {
                 function: fields.u32()?,
             },
+            KIND_CAPTURE => Self::Capture {
+                function: fields.u32()?,
+                armed: fields.flag()?,
+            },
             KIND_RELEASE => Self::Release,
             KIND_HEARTBEAT => Self::Heartbeat,
             other => return Err(MessageError::Kind(other)),
@@ -452,6 +367,7 @@ impl<'a> Request<'a> {
             Self::Work => KIND_WORK,
             Self::Count { .. } => KIND_COUNT,
             Self::Calls { .. } => KIND_CALLS,
+            Self::Capture { .. } => KIND_CAPTURE,
             Self::Release => KIND_RELEASE,
             Self::Heartbeat => KIND_HEARTBEAT,
         };
@@ -485,6 +401,10 @@ impl<'a> Request<'a> {
             Self::Count { function, enabled } => {
                 frame.u32(function)?;
                 frame.u8(u8::from(enabled))?;
+            }
+            Self::Capture { function, armed } => {
+                frame.u32(function)?;
+                frame.u8(u8::from(armed))?;
             }
             Self::Calls { function } => frame.u32(function)?,
             Self::Work | Self::Release | Self::Heartbeat => {}
@@ -546,6 +466,7 @@ impl<'a> Reply<'a> {
                 boot_ns: fields.u64()?,
             },
             KIND_CALLS => Self::Calls { calls: fields.u64()? },
+            KIND_CAPTURE => Self::Captured { calls: fields.rest() },
             KIND_DONE => Self::Done,
             KIND_REFUSED => Self::Refused(fields.reason()?),
             other => return Err(MessageError::Kind(other | REPLY)),
@@ -611,6 +532,7 @@ impl<'a> Reply<'a> {
                 frame.u64(boot_ns)?;
             }
             Self::Calls { calls } => frame.u64(calls)?,
+            Self::Captured { calls } => frame.bytes(calls)?,
             Self::Done => {}
             Self::Refused(reason) => frame.u8(reason as u8)?,
         }
@@ -627,6 +549,7 @@ impl<'a> Reply<'a> {
             Self::Storm { .. } => KIND_STORM,
             Self::Work { .. } => KIND_WORK,
             Self::Calls { .. } => KIND_CALLS,
+            Self::Captured { .. } => KIND_CAPTURE,
             Self::Done => KIND_DONE,
             Self::Refused(_) => KIND_REFUSED,
         }

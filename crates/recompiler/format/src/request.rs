@@ -17,23 +17,44 @@ pub const REQUEST_MAGIC: [u8; 8] = *b"TGREQST\0";
 /// First bytes of an answer.
 pub const RESPONSE_MAGIC: [u8; 8] = *b"TGREPLY\0";
 /// Version of both.
-pub const REQUEST_VERSION: u32 = 1;
+pub const REQUEST_VERSION: u32 = 2;
 /// Most tunables in one request.
 pub const TUNABLES_MAX: u32 = 256;
+/// More candidates than any scenario has.
+pub const CANDIDATES_MAX: u8 = 4;
+/// Registers that whole numbers and pointers are passed in: rdi, rsi, rdx, rcx, r8, r9.
+pub const INTEGER_REGISTERS: u8 = 6;
+/// Registers that floating point is passed in: xmm0 to xmm7.
+pub const FLOAT_REGISTERS: u8 = 8;
+/// All registers that arguments are passed in.
+pub const ARGUMENT_REGISTERS: u8 = INTEGER_REGISTERS + FLOAT_REGISTERS;
 
-/// One compile. In bytes, behind the record header: scenario `u8`, 0 `u8`, tunables `u16`, CPU features `u64`,
-/// length of the CPU's name `u32`, length of the blob `u32`, the CPU's name, per tunable {length `u32`, name,
-/// value `i64`}, the blob.
+/// An assumption: this argument register holds this value when the function is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Constant {
+    /// The register: 0 to 5 are rdi, rsi, rdx, rcx, r8, r9; 6 to 13 are the low halves of xmm0 to xmm7.
+    pub register: u8,
+    /// Its bits, as far as the parameter's type has them.
+    pub value: u64,
+}
+
+/// One compile. In bytes, behind the record header: scenario `u8`, candidate `u8`, tunables `u16`, CPU features
+/// `u64`, length of the CPU's name `u32`, length of the blob `u32`, constants `u32`, the CPU's name, per tunable
+/// {length `u32`, name, value `i64`}, per constant {register `u8`, value `u64`}, the blob.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// What to compile for.
     pub scenario: Scenario,
+    /// Which of the scenario's pipelines, counted from 0 in the order in which they are tried.
+    pub candidate: u8,
     /// What the CPU that will run the variant offers; the image may use any of it, or none.
     pub cpu_features: CpuFeatures,
     /// The CPU's name as LLVM knows it (`znver4`), for tuning only; empty = generic.
     pub tune_cpu: String,
     /// Values of tunables that override the declared ones.
     pub tunables: Vec<(String, i64)>,
+    /// Arguments that may be assumed; the variant checks them whenever it is entered.
+    pub constants: Vec<Constant>,
     /// The blob, as read from the program.
     pub blob: Vec<u8>,
 }
@@ -44,15 +65,19 @@ impl Request {
         let mut writer = Writer::record(REQUEST_MAGIC, REQUEST_VERSION);
         writer
             .u8(self.scenario.number())
-            .u8(0)
+            .u8(self.candidate)
             .u16(self.tunables.len() as u16)
             .u64(self.cpu_features.0);
         writer
             .u32(self.tune_cpu.len() as u32)
             .u32(self.blob.len() as u32)
+            .u32(self.constants.len() as u32)
             .raw(self.tune_cpu.as_bytes());
         for (name, value) in &self.tunables {
             writer.u32(name.len() as u32).raw(name.as_bytes()).i64(*value);
+        }
+        for constant in &self.constants {
+            writer.u8(constant.register).u64(constant.value);
         }
         writer.raw(&self.blob);
         writer.seal()
@@ -62,7 +87,7 @@ impl Request {
     pub fn read(bytes: &[u8]) -> Result<Self, FormatError> {
         let mut reader = open_record(bytes, REQUEST_MAGIC, REQUEST_VERSION)?;
         let scenario = Scenario::from_number(reader.u8()?).ok_or(FormatError::Value { field: "scenario" })?;
-        reader.u8()?;
+        let candidate = reader.u8()?;
         let tunable_count = reader.u16()?;
         if u32::from(tunable_count) > TUNABLES_MAX {
             return Err(FormatError::Value { field: "tunables" });
@@ -70,16 +95,25 @@ impl Request {
         let cpu_features = CpuFeatures(reader.u64()?);
         let cpu_length = reader.u32()? as usize;
         let blob_length = reader.u32()? as usize;
+        let constant_count = reader.u32()?;
+        if constant_count > ARGUMENT_REGISTERS.into() {
+            return Err(FormatError::Value { field: "constants" });
+        }
         let tune_cpu = reader.text(cpu_length, "cpu")?.to_owned();
         let tunables = (0..tunable_count)
             .map(|_| read_tunable(&mut reader))
             .collect::<Result<_, _>>()?;
+        let constants = (0..constant_count)
+            .map(|_| read_constant(&mut reader))
+            .collect::<Result<_, _>>()?;
         let blob = reader.take(blob_length)?.to_vec();
         Ok(Self {
             scenario,
+            candidate,
             cpu_features,
             tune_cpu,
             tunables,
+            constants,
             blob,
         })
     }
@@ -88,6 +122,17 @@ impl Request {
 fn read_tunable(reader: &mut Reader<'_>) -> Result<(String, i64), FormatError> {
     let length = reader.u32()? as usize;
     Ok((reader.text(length, "tunable")?.to_owned(), reader.i64()?))
+}
+
+fn read_constant(reader: &mut Reader<'_>) -> Result<Constant, FormatError> {
+    let register = reader.u8()?;
+    if register >= ARGUMENT_REGISTERS {
+        return Err(FormatError::Value { field: "register" });
+    }
+    Ok(Constant {
+        register,
+        value: reader.u64()?,
+    })
 }
 
 macro_rules! compile_errors {
@@ -127,6 +172,8 @@ compile_errors! {
     UnknownSection = 12, "the object holds a section that images do not have";
     TooLarge = 13, "the variant is larger than an image may be";
     NothingToDo = 14, "the scenario has no pipeline that differs from the base for this function";
+    NoCandidate = 15, "the scenario has no further candidate";
+    NoConstant = 16, "none of the values stands for an argument of the function";
 }
 
 /// Why there is no image, with the symbol or LLVM's own words.

@@ -8,9 +8,9 @@
 //! handler while the helper stands still); the app's threads only read slots and targets.
 
 use crate::executable::Executable;
-use crate::stub::Counted;
+use crate::stub::{Capture, Counted};
 use core::sync::atomic::{AtomicU64, Ordering};
-use tidegate_format::message::Reason;
+use tidegate_format::message::{CAPTURE_WORDS, Reason};
 use tidegate_format::scenario::Scenario;
 use tidegate_format::section::{AnchorEntry, DESCRIPTOR_LENGTH, Descriptor};
 
@@ -33,6 +33,9 @@ pub struct Function {
     counted: Option<&'static Counted>,
     stub: u64,
     counting: bool,
+    capture: Option<&'static Capture>,
+    capture_stub: u64,
+    capturing: bool,
 }
 
 impl Function {
@@ -62,6 +65,9 @@ impl Function {
             counted: None,
             stub: 0,
             counting: false,
+            capture: None,
+            capture_stub: 0,
+            capturing: false,
         })
     }
 
@@ -155,8 +161,9 @@ impl Function {
         if entry == 0 {
             return Err(Reason::NotLoaded);
         }
-        let cell = match self.counted {
-            Some(counted) if self.counting => Some(&counted.target),
+        let cell = match (self.counted, self.capture) {
+            (Some(counted), _) if self.counting => Some(&counted.target),
+            (_, Some(capture)) if self.capturing => Some(&capture.target),
             _ => self.slot,
         };
         let cell = cell.ok_or(Reason::ForeignSlot)?;
@@ -178,11 +185,15 @@ impl Function {
         if let Some(counted) = self.counted {
             counted.target.store(base, Ordering::Release);
         }
+        if let Some(capture) = self.capture {
+            capture.target.store(base, Ordering::Release);
+        }
         if let Some(slot) = self.slot {
             slot.store(base, Ordering::Release);
         }
         self.current = Scenario::Base;
         self.counting = false;
+        self.capturing = false;
     }
 
     /// Whether it has a counting stub.
@@ -213,7 +224,65 @@ impl Function {
         }
         slot.store(if enabled { self.stub } else { entry }, Ordering::Release);
         self.counting = enabled;
+        self.capturing = false;
         Ok(())
+    }
+
+    /// Whether it has a capturing stub.
+    pub fn has_capture(&self) -> bool {
+        self.capture.is_some()
+    }
+
+    /// Gives the function its capturing stub.
+    pub fn set_capture(&mut self, stub: u64, capture: &'static Capture) {
+        self.capture_stub = stub;
+        self.capture = Some(capture);
+    }
+
+    /// Notes the arguments of the next calls.
+    ///
+    /// # Errors
+    /// As [`switch`](Self::switch); [`Reason::NotLoaded`] without a stub, [`Reason::BadRequest`] while counting.
+    pub fn arm(&mut self) -> Result<(), Reason> {
+        let capture = self.capture.ok_or(Reason::NotLoaded)?;
+        let slot = self
+            .slot
+            .filter(|_| self.reason == Reason::None)
+            .ok_or(Reason::ForeignSlot)?;
+        if self.counting {
+            return Err(Reason::BadRequest);
+        }
+        for call in &capture.calls {
+            call[CAPTURE_WORDS].store(0, Ordering::Relaxed);
+        }
+        capture
+            .target
+            .store(self.entries[self.current as usize], Ordering::Release);
+        capture.taken.store(0, Ordering::Release);
+        slot.store(self.capture_stub, Ordering::Release);
+        self.capturing = true;
+        Ok(())
+    }
+
+    /// Ends noting; writes what was noted into `place` and gives its length in bytes.
+    pub fn disarm(&mut self, place: &mut [u8]) -> usize {
+        let (Some(capture), Some(slot), true) = (self.capture, self.slot, self.capturing) else {
+            return 0;
+        };
+        slot.store(self.entries[self.current as usize], Ordering::Release);
+        self.capturing = false;
+        let whole = capture
+            .calls
+            .iter()
+            .filter(|call| call[CAPTURE_WORDS].load(Ordering::Acquire) == 1);
+        let mut length = 0;
+        for (call, place) in whole.zip(place.chunks_exact_mut(8 * CAPTURE_WORDS)) {
+            for (word, bytes) in call.iter().zip(place.chunks_exact_mut(8)) {
+                bytes.copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
+            }
+            length += place.len();
+        }
+        length
     }
 
     /// Calls since counting began.
@@ -225,6 +294,6 @@ impl Function {
 
     /// Whether something of ours stands between a call and the base.
     pub fn is_touched(&self) -> bool {
-        self.counting || self.current != Scenario::Base
+        self.counting || self.capturing || self.current != Scenario::Base
     }
 }

@@ -193,6 +193,7 @@ fn carry_out<'b>(process: &mut Process, request: Request<'_>, list: &'b mut [u8]
         Request::Work => Ok(process.work()),
         Request::Count { function, enabled } => process.count(function, enabled),
         Request::Calls { function } => Ok(process.calls(function)),
+        Request::Capture { function, armed } => process.capture(function, armed, list),
         Request::Release => {
             process.release();
             Ok(Reply::Done)

@@ -10,7 +10,7 @@ use crate::executable::{Executable, File};
 use crate::functions::Function;
 use crate::place::Surroundings;
 use crate::relocate::relocate;
-use crate::stub::{self, Counted, STUB_BYTES};
+use crate::stub::{self, CAPTURE_STUB_BYTES, Capture, Counted, STUB_BYTES};
 use crate::{processor, sys, unwind};
 use core::sync::atomic::AtomicU64;
 use tidegate_format::image::Image;
@@ -165,7 +165,9 @@ impl Process {
             .get_mut(..image.span.len())
             .ok_or(Reason::BadImage)?;
         span.copy_from_slice(image.span);
-        relocate(span, place, &image, |index| function.anchor(executable, index))?;
+        relocate(span, place, &image, function.body(), |index| {
+            function.anchor(executable, index)
+        })?;
         let place = draft.seal()?;
         let frames = place + u64::from(image.eh_frame.0);
         let registered = unwind::register(frames, image.eh_frame.1 as usize);
@@ -307,6 +309,57 @@ impl Process {
             let counted = unsafe { &*(counted as *const Counted) };
             function.set_stub(code + (index * STUB_BYTES) as u64, counted);
         }
+        Ok(())
+    }
+
+    /// Starts to note arguments of one function's calls, or stops and tells them.
+    ///
+    /// # Errors
+    /// [`Reason::UnknownFunction`], or why there is no stub.
+    pub fn capture<'b>(
+        &mut self,
+        function: u32,
+        armed: bool,
+        place: &'b mut [u8],
+    ) -> Result<Reply<'b>, Reason> {
+        if armed {
+            self.make_capture(function)?;
+        }
+        let function = self
+            .functions
+            .get_mut(function as usize)
+            .ok_or(Reason::UnknownFunction)?;
+        if armed {
+            return function.arm().map(|()| Reply::Done);
+        }
+        let length = function.disarm(place);
+        Ok(Reply::Captured {
+            calls: place.get(..length).unwrap_or(&[]),
+        })
+    }
+
+    /// Makes one function's capturing stub where it has none.
+    fn make_capture(&mut self, function: u32) -> Result<(), Reason> {
+        if self.reason != Reason::None {
+            return Err(self.reason);
+        }
+        let around = self.surroundings();
+        let function = self
+            .functions
+            .get_mut(function as usize)
+            .ok_or(Reason::UnknownFunction)?;
+        if function.has_capture() {
+            return Ok(());
+        }
+        let mut draft = self.area.draft(CAPTURE_STUB_BYTES, around)?;
+        let data = self.area.data(size_of::<Capture>(), around)?;
+        let code = stub::encode_capture(draft.address, data).ok_or(Reason::OutOfReach)?;
+        let place = draft.bytes_mut().get_mut(..code.len()).ok_or(Reason::BadImage)?;
+        place.copy_from_slice(&code);
+        let code = draft.seal()?;
+        // SAFETY: zeroed pages of the area that stay writable and mapped, made for this one `Capture`.
+        let capture = unsafe { &*(data as *const Capture) };
+        function.set_capture(code, capture);
         Ok(())
     }
 

@@ -8,7 +8,8 @@
 use tidegate_format::image::{Image, Relocation, RelocationKind, RelocationTarget};
 use tidegate_format::message::Reason;
 
-/// Applies every relocation of `image` to `span`, a copy of its span that will run at `place`.
+/// Applies every relocation of `image` to `span`, a copy of its span that will run at `place`. `base` is where the
+/// function's base body is.
 ///
 /// # Errors
 /// What `anchor` refuses, [`Reason::OutOfReach`], and [`Reason::BadImage`] where a place lies outside the span.
@@ -16,12 +17,14 @@ pub fn relocate(
     span: &mut [u8],
     place: u64,
     image: &Image<'_>,
+    base: u64,
     anchor: impl Fn(u32) -> Result<u64, Reason>,
 ) -> Result<(), Reason> {
     for relocation in image.relocations() {
         let target = match relocation.target {
             RelocationTarget::Anchor(index) => anchor(index)?,
             RelocationTarget::Span(offset) => place + u64::from(offset),
+            RelocationTarget::Base => base,
         };
         apply(span, place, &relocation, target)?;
     }

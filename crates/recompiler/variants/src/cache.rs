@@ -27,7 +27,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use tidegate_format::bytes::Reader;
-use tidegate_format::image::Image;
+use tidegate_format::image::{CpuFeatures, Image};
+use tidegate_format::request::Constant;
 use tidegate_format::{FormatError, FunctionHash};
 
 const MAGIC: [u8; 8] = *b"TGCACHE\0";
@@ -48,6 +49,10 @@ pub struct KeyParts<'a> {
     pub blob: &'a [u8],
     /// The scenario's name.
     pub scenario: &'a str,
+    /// Which of its pipelines.
+    pub candidate: u8,
+    /// Arguments that are assumed.
+    pub constants: &'a [Constant],
     /// Identity of the worker: its pipelines and its compiler.
     pub worker: &'a str,
     /// Model of the CPU.
@@ -65,13 +70,22 @@ pub struct Key([u8; 32]);
 impl Key {
     /// Hashes the parts, each with its length, so that no two lists of parts collide by concatenation.
     pub fn new(parts: &KeyParts<'_>) -> Self {
-        let mut hasher = blake3::Hasher::new_derive_key("tidegate code cache, key of an image, version 1");
+        let mut hasher = blake3::Hasher::new_derive_key("tidegate code cache, key of an image, version 2");
         let mut add = |bytes: &[u8]| {
             hasher.update(&(bytes.len() as u64).to_le_bytes());
             hasher.update(bytes);
         };
         add(parts.blob);
         add(parts.scenario.as_bytes());
+        add(&[parts.candidate]);
+        let constants = parts.constants.iter();
+        let constants: Vec<u8> = constants
+            .flat_map(|constant| {
+                let value = constant.value.to_le_bytes();
+                [constant.register].into_iter().chain(value)
+            })
+            .collect();
+        add(&constants);
         add(parts.worker.as_bytes());
         add(parts.cpu_model.as_bytes());
         add(&parts.cpu_features.to_le_bytes());
@@ -104,7 +118,7 @@ impl std::fmt::Display for Key {
 pub struct Label {
     /// The function's name.
     pub function: String,
-    /// The scenario's name.
+    /// Its recipe in words: scenario, candidate, constants.
     pub scenario: String,
     /// The executable that it was first made for.
     pub executable: String,
@@ -136,6 +150,43 @@ pub struct Listed {
     pub label: Option<Label>,
     /// `image`, `refusal`, or what is wrong with it.
     pub state: String,
+}
+
+/// One entry, looked into.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Shown {
+    /// As in a listing.
+    #[serde(flatten)]
+    pub entry: Listed,
+    /// What its image is; `None` for a refusal or a damaged entry.
+    pub image: Option<ShownImage>,
+}
+
+/// An image in numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ShownImage {
+    /// Identity of the function.
+    pub function_hash: String,
+    /// Version of the worker's table of pipelines.
+    pub pipeline_version: u16,
+    /// Bytes of code.
+    pub text_bytes: u32,
+    /// Bytes of constants.
+    pub constant_bytes: u32,
+    /// Bytes of unwind information.
+    pub unwind_bytes: u32,
+    /// Places that are filled in when it is loaded.
+    pub relocations: usize,
+    /// What the CPU must offer.
+    pub cpu_features: Vec<String>,
+}
+
+fn feature_names(features: CpuFeatures) -> Vec<String> {
+    let named = CpuFeatures::NAMED.iter();
+    named
+        .filter(|(feature, _)| feature.is_subset_of(features))
+        .map(|(_, name)| (*name).to_owned())
+        .collect()
 }
 
 /// A user's code cache.
@@ -207,17 +258,26 @@ impl Cache {
         self.collect().map(|_| ())
     }
 
-    /// Removes the entries that were not used for longest until the bound is kept; gives their number.
+    /// Removes the entries that were not used for longest until its bound is kept; gives their number and bytes.
     ///
     /// # Errors
     /// [`VariantsError::File`].
-    pub fn collect(&self) -> Result<usize, VariantsError> {
+    pub fn collect(&self) -> Result<(usize, u64), VariantsError> {
+        self.collect_to(self.limit_bytes)
+    }
+
+    /// As [`collect`](Self::collect), down to this bound.
+    ///
+    /// # Errors
+    /// [`VariantsError::File`].
+    pub fn collect_to(&self, limit_bytes: u64) -> Result<(usize, u64), VariantsError> {
         let mut files = self.files()?;
         let mut total: u64 = files.iter().map(|(_, bytes, _)| bytes).sum();
-        if total <= self.limit_bytes {
-            return Ok(0);
+        let before = total;
+        if total <= limit_bytes {
+            return Ok((0, 0));
         }
-        let goal = (self.limit_bytes as f64 * (1.0 - FREED_SHARE)) as u64;
+        let goal = (limit_bytes as f64 * (1.0 - FREED_SHARE)) as u64;
         files.sort_by_key(|(_, _, used)| *used);
         let mut removed = 0;
         for (path, bytes, _) in files {
@@ -228,7 +288,7 @@ impl Cache {
             total -= bytes;
             removed += 1;
         }
-        Ok(removed)
+        Ok((removed, before - total))
     }
 
     fn files(&self) -> Result<Vec<(PathBuf, u64, SystemTime)>, VariantsError> {
@@ -238,6 +298,40 @@ impl Cache {
             Some((entry.path(), data.len(), data.modified().ok()?))
         });
         Ok(files.collect())
+    }
+
+    /// The entries whose key begins so, checked, with what they hold.
+    ///
+    /// # Errors
+    /// [`VariantsError::File`].
+    pub fn show(&self, key: &str) -> Result<Vec<Shown>, VariantsError> {
+        let entries = self
+            .list()?
+            .into_iter()
+            .filter(|entry| entry.key.starts_with(key));
+        Ok(entries.map(|entry| self.shown(entry)).collect())
+    }
+
+    fn shown(&self, entry: Listed) -> Shown {
+        let path = self.folder.join(&entry.key);
+        let stored = Key::from_name(&entry.key).and_then(|key| {
+            read_entry(&path, key)
+                .and_then(|read| read.stored(&path, None))
+                .ok()
+        });
+        let image = stored.and_then(|stored| match stored {
+            Stored::Image(bytes) => Image::read(&bytes).ok().map(|image| ShownImage {
+                function_hash: image.hash.to_string(),
+                pipeline_version: image.pipeline_version,
+                text_bytes: image.text_length,
+                constant_bytes: image.rodata.1,
+                unwind_bytes: image.eh_frame.1,
+                relocations: image.relocations().count(),
+                cpu_features: feature_names(image.cpu_features),
+            }),
+            Stored::Refusal(_) => None,
+        });
+        Shown { entry, image }
     }
 
     /// Every entry, checked, the latest use first.

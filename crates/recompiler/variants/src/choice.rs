@@ -1,20 +1,23 @@
-//! What was decided for which function, scenario and CPU model, kept across restarts.
+//! What was decided for which function, recipe and CPU model, kept across restarts.
 //!
 //! Why so: a trial costs half a minute of switching, and its answer holds as long as the function's blob, the
-//! scenario and the CPU stay what they are. A verdict ages: after [`Choice::LIFETIME_S`] it is tried again, and a
+//! recipe and the CPU stay what they are. A variant that a trial kept is used once a second trial, with fresh blocks in
+//! another episode of contention, has kept it too: the two together make a false acceptance rare enough for hundreds
+//! of attempts.
+//! A verdict ages: after [`Choice::LIFETIME_S`] it is tried again, and a
 //! variant that was not kept gets only so many further attempts.
 //!
 //! Not here: the trial. The file is JSON with a version, written beside its place and renamed.
 
 use crate::VariantsError;
 use crate::error::at;
+use crate::recipe::Recipe;
 use crate::trial::Verdict;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use tidegate_format::FunctionHash;
-use tidegate_format::scenario::Scenario;
 
 const VERSION: u32 = 1;
 /// The file stays small enough to be written at once; the oldest verdicts go first.
@@ -31,6 +34,9 @@ pub struct Choice {
     pub at_utc_s: u64,
     /// How many trials there were.
     pub trials: u32,
+    /// Whether two trials in a row, in different episodes, kept it.
+    #[serde(default)]
+    pub confirmed: bool,
 }
 
 impl Choice {
@@ -45,7 +51,9 @@ impl Choice {
 pub enum Advice {
     /// Nothing is known, or it is too old.
     Try,
-    /// It helped.
+    /// It helped in this episode; a trial in another one is to confirm it. The base until then.
+    Wait,
+    /// It helped, and was confirmed.
     Use,
     /// It did not.
     KeepBase,
@@ -63,9 +71,9 @@ struct Stored {
     choices: BTreeMap<String, Choice>,
 }
 
-/// The name of a verdict: function hash, scenario, CPU model.
-fn name(hash: FunctionHash, scenario: Scenario, cpu_model: &str) -> String {
-    format!("{hash}/{scenario}/{cpu_model}")
+/// The name of a verdict: function hash, recipe, CPU model.
+fn name(hash: FunctionHash, recipe: &Recipe, cpu_model: &str) -> String {
+    format!("{hash}/{recipe}/{cpu_model}")
 }
 
 impl Choices {
@@ -119,16 +127,18 @@ impl Choices {
     }
 
     /// What is remembered.
-    pub fn get(&self, hash: FunctionHash, scenario: Scenario, cpu_model: &str) -> Option<&Choice> {
-        self.entries.get(&name(hash, scenario, cpu_model))
+    pub fn get(&self, hash: FunctionHash, recipe: &Recipe, cpu_model: &str) -> Option<&Choice> {
+        self.entries.get(&name(hash, recipe, cpu_model))
     }
 
-    /// What to do at `now_utc_s`.
-    pub fn advice(&self, hash: FunctionHash, scenario: Scenario, cpu_model: &str, now_utc_s: u64) -> Advice {
-        match self.get(hash, scenario, cpu_model) {
+    /// What to do in the episode of contention that began, or will begin, at `episode_utc_s`.
+    pub fn advice(&self, hash: FunctionHash, recipe: &Recipe, cpu_model: &str, episode_utc_s: u64) -> Advice {
+        match self.get(hash, recipe, cpu_model) {
             None => Advice::Try,
-            Some(choice) if now_utc_s.saturating_sub(choice.at_utc_s) > Choice::LIFETIME_S => Advice::Try,
-            Some(choice) if choice.verdict.kept => Advice::Use,
+            Some(choice) if episode_utc_s.saturating_sub(choice.at_utc_s) > Choice::LIFETIME_S => Advice::Try,
+            Some(choice) if choice.verdict.kept && choice.confirmed => Advice::Use,
+            Some(choice) if choice.verdict.kept && choice.at_utc_s < episode_utc_s => Advice::Try,
+            Some(choice) if choice.verdict.kept => Advice::Wait,
             Some(choice) if choice.trials < Choice::RETRY_LIMIT && may_change(choice) => Advice::Try,
             Some(_) => Advice::KeepBase,
         }
@@ -137,18 +147,21 @@ impl Choices {
     /// Remembers a verdict.
     pub fn put(
         &mut self,
-        (hash, scenario, cpu_model): (FunctionHash, Scenario, &str),
+        (hash, recipe, cpu_model): (FunctionHash, &Recipe, &str),
         function: &str,
         verdict: Verdict,
         now_utc_s: u64,
     ) {
-        let name = name(hash, scenario, cpu_model);
-        let trials = self.entries.get(&name).map_or(0, |choice| choice.trials) + 1;
+        let name = name(hash, recipe, cpu_model);
+        let before = self.entries.get(&name);
+        let trials = before.map_or(0, |choice| choice.trials) + 1;
+        let confirmed = verdict.kept && before.is_some_and(|choice| choice.verdict.kept);
         let choice = Choice {
             function: function.to_owned(),
             verdict,
             at_utc_s: now_utc_s,
             trials,
+            confirmed,
         };
         self.entries.insert(name, choice);
         while self.entries.len() > CHOICE_LIMIT {
@@ -172,6 +185,7 @@ fn may_change(choice: &Choice) -> bool {
 mod tests {
     use super::*;
     use crate::trial::{Gain, Ground};
+    use tidegate_format::scenario::Scenario;
 
     const HASH: FunctionHash = FunctionHash([9; 16]);
 
@@ -195,25 +209,35 @@ mod tests {
     fn check(grounds: &[Ground], now_utc_s: u64, expect: Advice) {
         let mut choices = Choices::default();
         for ground in grounds {
-            choices.put((HASH, Scenario::Cpu, "zen"), "sum", verdict(*ground), 100);
+            choices.put(
+                (HASH, &Recipe::plain(Scenario::Cpu), "zen"),
+                "sum",
+                verdict(*ground),
+                100,
+            );
         }
-        assert_eq!(choices.advice(HASH, Scenario::Cpu, "zen", now_utc_s), expect);
-        assert_eq!(
-            choices.advice(HASH, Scenario::Memory, "zen", now_utc_s),
-            Advice::Try
-        );
-        assert_eq!(
-            choices.advice(HASH, Scenario::Cpu, "skylake", now_utc_s),
-            Advice::Try
-        );
+        let cpu = Recipe::plain(Scenario::Cpu);
+        assert_eq!(choices.advice(HASH, &cpu, "zen", now_utc_s), expect);
+        let second = Recipe {
+            candidate: 1,
+            ..cpu.clone()
+        };
+        for other in [&Recipe::plain(Scenario::Memory), &second] {
+            assert_eq!(choices.advice(HASH, other, "zen", now_utc_s), Advice::Try);
+        }
+        assert_eq!(choices.advice(HASH, &cpu, "skylake", now_utc_s), Advice::Try);
     }
 
     #[test]
     fn verdicts_hold_for_their_function_scenario_and_cpu_until_they_are_old() {
         check(&[], 100, Advice::Try);
-        check(&[Ground::Helps], 200, Advice::Use);
+        check(&[Ground::Helps], 100, Advice::Wait);
+        check(&[Ground::Helps], 200, Advice::Try);
+        check(&[Ground::Helps; 2], 200, Advice::Use);
+        check(&[Ground::Helps; 2], 100, Advice::Use);
+        check(&[Ground::Helps, Ground::NoGain], 200, Advice::KeepBase);
         check(&[Ground::NoGain], 200, Advice::KeepBase);
-        check(&[Ground::Helps], 101 + Choice::LIFETIME_S, Advice::Try);
+        check(&[Ground::Helps; 2], 101 + Choice::LIFETIME_S, Advice::Try);
         check(&[Ground::Disturbed], 200, Advice::Try);
         check(&[Ground::Disturbed; 3], 200, Advice::KeepBase);
     }
@@ -224,7 +248,12 @@ mod tests {
         let path = folder.path().join("choices.json");
         assert_eq!(Choices::load(&path).unwrap(), Choices::default());
         let mut choices = Choices::default();
-        choices.put((HASH, Scenario::Cpu, "zen"), "sum", verdict(Ground::Helps), 100);
+        choices.put(
+            (HASH, &Recipe::plain(Scenario::Cpu), "zen"),
+            "sum",
+            verdict(Ground::Helps),
+            100,
+        );
         choices.save(&path).unwrap();
         assert_eq!(Choices::load(&path).unwrap(), choices);
         fs::write(&path, "{\"version\": 7}").unwrap();

@@ -7,7 +7,7 @@
 //!
 //! Not here: printing.
 
-use crate::cache::Listed;
+use crate::cache::{Listed, Shown};
 use crate::live::{LiveTrial, Subject};
 use crate::program::{Program, ProgramTunable};
 use crate::session::{FunctionInfo, Peer, StormReport, read_frame};
@@ -81,6 +81,16 @@ pub enum Command {
     },
     /// The caller's code cache.
     CacheList,
+    /// Entries of the caller's code cache, looked into.
+    CacheShow {
+        /// The beginning of a key.
+        key: String,
+    },
+    /// Make room in the caller's code cache.
+    CacheCollect {
+        /// Down to so many bytes; `None` = its own bound.
+        limit_bytes: Option<u64>,
+    },
     /// Check the caller's code cache, and remove what does not hold.
     CacheVerify,
 }
@@ -126,6 +136,18 @@ pub enum Answer {
     CacheList {
         /// The entries, the latest use first.
         entries: Vec<Listed>,
+    },
+    /// To [`Command::CacheShow`].
+    CacheShow {
+        /// The entries.
+        entries: Vec<Shown>,
+    },
+    /// To [`Command::CacheCollect`].
+    CacheCollect {
+        /// Entries that went.
+        removed: usize,
+        /// Bytes that became free.
+        freed_bytes: u64,
     },
     /// To [`Command::CacheVerify`].
     CacheVerify {
@@ -324,6 +346,15 @@ pub fn execute(board: &Switchboard, user: u32, command: &Command) -> Result<Answ
         Command::CacheList => Ok(Answer::CacheList {
             entries: board.options().cache(user)?.list()?,
         }),
+        Command::CacheShow { key } => Ok(Answer::CacheShow {
+            entries: board.options().cache(user)?.show(key)?,
+        }),
+        Command::CacheCollect { limit_bytes } => {
+            let cache = board.options().cache(user)?;
+            let limit = limit_bytes.unwrap_or(board.options().cache_limit_bytes);
+            let (removed, freed_bytes) = cache.collect_to(limit)?;
+            Ok(Answer::CacheCollect { removed, freed_bytes })
+        }
         Command::CacheVerify => {
             let (checked, removed) = board.options().cache(user)?.verify()?;
             Ok(Answer::CacheVerify { checked, removed })

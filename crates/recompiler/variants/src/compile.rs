@@ -1,26 +1,30 @@
 //! One compile: one worker process, from request to image.
 //!
-//! Why so: LLVM may abort, hang, or eat memory; in a process of its own that costs one variant. The worker gets
-//! the request on its standard input, runs as the user of the target at the lowest priority, and is stopped
-//! after its time. Its CPU time is read before it is reaped, to the nanosecond.
+//! Why so: LLVM may abort, hang, or eat memory; in a process of its own that costs one variant. The process is a fork
+//! of a warm parent ([`crate::warm`]) that runs as the user of the target at the lowest priority. A worker that does
+//! not serve is started for each compile: it gets the request on its standard input and is stopped after its time.
 //!
 //! Not here: when it is a good moment to compile; the caller knows.
 
 use crate::VariantsError;
 use crate::cache::{Cache, Key, KeyParts, Label, Stored};
 use crate::processor::Processor;
+use crate::recipe::Recipe;
+use crate::warm::{Pool, WarmCost};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, setpriority_process, waitid};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, setpriority_process, waitid,
+};
 use std::fs;
 use std::io::{self, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 use tidegate_format::image::Image;
 use tidegate_format::request::{CompileErrorKind, Request, Response};
-use tidegate_format::scenario::Scenario;
 
 /// CPU time: the largest function of SQLite takes 2.4 s.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
@@ -41,6 +45,8 @@ pub struct Worker {
     path: PathBuf,
     identity: String,
     time_limit: Duration,
+    /// `None` for a worker that does not serve.
+    pool: Option<Arc<Pool>>,
 }
 
 /// Whose rights the worker runs with, where the caller is root: the target's user and group. `None` = the caller's.
@@ -55,8 +61,8 @@ pub struct Job<'a> {
     pub executable: &'a str,
     /// The blob, as read from the process.
     pub blob: &'a [u8],
-    /// What for.
-    pub scenario: Scenario,
+    /// By which pipeline, with which assumptions.
+    pub recipe: &'a Recipe,
     /// Values of tunables that differ from the declared ones.
     pub tunables: &'a [(String, i64)],
     /// With whose rights.
@@ -98,10 +104,12 @@ impl Worker {
         };
         let version = String::from_utf8_lossy(&version).trim().to_owned();
         let identity = format!("{} {version}", blake3::hash(&bytes).to_hex());
+        let serves = version.split(", ").any(|word| word == "serves");
         Ok(Self {
             path: path.to_path_buf(),
             identity,
             time_limit: TIME_LIMIT,
+            pool: serves.then(Arc::default),
         })
     }
 
@@ -130,6 +138,11 @@ impl Worker {
         self
     }
 
+    /// What the starts of warm parents cost until now; zeros for a worker that does not serve.
+    pub fn warm_cost(&self) -> WarmCost {
+        self.pool.as_ref().map(|pool| pool.cost()).unwrap_or_default()
+    }
+
     /// What a key names it by.
     pub fn identity(&self) -> &str {
         &self.identity
@@ -149,7 +162,9 @@ impl Worker {
         let hash = blob_hash(job.blob)?;
         let key = Key::new(&KeyParts {
             blob: job.blob,
-            scenario: job.scenario.name(),
+            scenario: job.recipe.scenario.name(),
+            candidate: job.recipe.candidate,
+            constants: &job.recipe.constants,
             worker: &self.identity,
             cpu_model: &processor.model,
             cpu_features: processor.features.0,
@@ -169,7 +184,7 @@ impl Worker {
         let (answer, cpu) = self.run(job, processor)?;
         let label = Label {
             function: job.function.to_owned(),
-            scenario: job.scenario.name().to_owned(),
+            scenario: job.recipe.to_string(),
             executable: job.executable.to_owned(),
             cpu_model: processor.model.clone(),
             compile_cpu_ms: cpu.as_secs_f64() * 1000.0,
@@ -181,7 +196,7 @@ impl Worker {
                     what: "image of the worker",
                     source,
                 })?;
-                if read.hash != hash || read.scenario != job.scenario {
+                if read.hash != hash || read.scenario != job.recipe.scenario {
                     return Err(VariantsError::NoVariant(
                         "the worker made another function's image".to_owned(),
                     ));
@@ -210,13 +225,19 @@ impl Worker {
     /// [`VariantsError::Format`].
     pub fn run(&self, job: &Job<'_>, processor: &Processor) -> Result<(Response, Duration), VariantsError> {
         let request = Request {
-            scenario: job.scenario,
+            scenario: job.recipe.scenario,
+            candidate: job.recipe.candidate,
             cpu_features: processor.features,
             tune_cpu: String::new(),
             tunables: job.tunables.to_vec(),
+            constants: job.recipe.constants.clone(),
             blob: job.blob.to_vec(),
         };
-        let output = self.process(request.to_bytes(), job.run_as)?;
+        let request = request.to_bytes();
+        let output = match &self.pool {
+            Some(pool) => self.fork(pool, &request, job.run_as)?,
+            None => self.process(request, job.run_as)?,
+        };
         if !output.status.success() && output.answer.is_empty() {
             let status = match output.status.signal() {
                 Some(signal) => format!("signal {signal}"),
@@ -233,6 +254,31 @@ impl Worker {
             source,
         })?;
         Ok((response, output.cpu))
+    }
+
+    fn fork(&self, pool: &Pool, request: &[u8], run_as: RunAs) -> Result<Output, VariantsError> {
+        let done = pool.compile(&self.path, run_as, self.time_limit, request);
+        let done = done.map_err(|source| VariantsError::Worker {
+            path: self.path.clone(),
+            source,
+        })?;
+        // Its own limit of CPU time, or the parent's patience.
+        let stopped = [Signal::XCPU, Signal::KILL].map(Signal::as_raw);
+        if done
+            .status
+            .signal()
+            .is_some_and(|signal| stopped.contains(&signal))
+        {
+            return Err(VariantsError::WorkerTimeout {
+                limit: self.time_limit,
+            });
+        }
+        Ok(Output {
+            status: done.status,
+            answer: done.answer,
+            message: done.message,
+            cpu: done.cpu,
+        })
     }
 
     fn process(&self, request: Vec<u8>, run_as: RunAs) -> Result<Output, VariantsError> {

@@ -120,7 +120,7 @@ fn work(phase: Phase, known: &Known, tried: bool) -> Option<Action> {
     let with_placebo = known.advice == Advice::Try;
     let missing = !known.has_variant || (with_placebo && !known.has_placebo);
     match (phase, known.advice) {
-        (_, Advice::KeepBase) => None,
+        (_, Advice::KeepBase | Advice::Wait) => None,
         // What is not ready at the onset has to wait: compiling then would add to the contention.
         (Phase::Ahead | Phase::Over, _) if missing => Some(Action::Prepare {
             function,
@@ -232,6 +232,11 @@ mod tests {
             },
             &[TO_CPU],
         );
+        let unconfirmed = Known {
+            advice: Advice::Wait,
+            ..LOADED
+        };
+        check(Phase::Now, unconfirmed, &[]);
         let lost = Known {
             advice: Advice::KeepBase,
             current: Scenario::Cpu,

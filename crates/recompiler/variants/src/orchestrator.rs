@@ -11,15 +11,17 @@
 //! Not here: predictions, policy, and the mapping from apps to processes.
 
 use crate::VariantsError;
-use crate::choice::Choices;
+use crate::choice::{Advice, Choices};
 use crate::decide::{Action, Known, Phase, decide, phase};
 use crate::heat::profile::{Hot, Pick, Profile};
 use crate::heat::resolve::Resolver;
 use crate::heat::{Sample, Sampler, Scope};
 use crate::live::{LiveTrial, Subject};
+use crate::recipe::Recipe;
 use crate::session::FunctionInfo;
 use crate::switchboard::Switchboard;
 use crate::trial::{Config, Verdict};
+use crate::values::Values;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,6 +31,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 use tidegate_format::FunctionHash;
 use tidegate_format::message::Reason;
+use tidegate_format::request::{CANDIDATES_MAX, Constant};
 use tidegate_format::scenario::Scenario;
 use tidegate_types::{AppName, BootTime, Event, Mode, TrialVerdict};
 
@@ -208,6 +211,7 @@ struct Job {
     subject: Subject,
     name: String,
     hash: FunctionHash,
+    recipe: Recipe,
     kind: JobKind,
 }
 
@@ -227,7 +231,7 @@ enum Outcome {
 struct Bench {
     shared: Arc<Shared>,
     board: Switchboard,
-    trials: BTreeMap<(u32, u32, Scenario), LiveTrial>,
+    trials: BTreeMap<(u32, u32, Recipe), LiveTrial>,
     settings: Settings,
 }
 
@@ -246,19 +250,16 @@ impl Bench {
 
     fn prepare(&self, job: &Job, with_placebo: bool) -> Result<(), VariantsError> {
         let Subject {
-            process,
-            function,
-            scenario,
+            process, function, ..
         } = job.subject;
-        let scenarios = if with_placebo {
-            vec![scenario, Scenario::Placebo]
-        } else {
-            vec![scenario]
-        };
-        for scenario in scenarios {
+        let mut recipes = vec![job.recipe.clone()];
+        if with_placebo {
+            recipes.push(Recipe::plain(Scenario::Placebo));
+        }
+        for recipe in recipes {
             for prepared in self
                 .board
-                .prepare(process, scenario, |info| info.index == function)?
+                .prepare_recipe(process, &recipe, |info| info.index == function)?
             {
                 prepared.outcome?;
             }
@@ -268,11 +269,9 @@ impl Bench {
 
     fn try_out(&mut self, job: &Job) -> Result<Option<Verdict>, VariantsError> {
         let Subject {
-            process,
-            function,
-            scenario,
+            process, function, ..
         } = job.subject;
-        let key = (process, function, scenario);
+        let key = (process, function, job.recipe.clone());
         let seed = self.settings.seed ^ u64::from(process) << 32 ^ u64::from(function);
         let fresh = || LiveTrial::new(job.subject, self.settings.trial, seed);
         let mut trial = self.trials.remove(&key).unwrap_or_else(fresh);
@@ -335,7 +334,8 @@ struct Conductor {
     resolver: Resolver,
     choices: Choices,
     wishes: Vec<Remembered>,
-    refused: BTreeSet<(u32, FunctionHash, Scenario)>,
+    refused: BTreeSet<(u32, FunctionHash, Recipe)>,
+    values: Values,
     running: Option<Job>,
     jobs: Sender<Job>,
     results: Receiver<(Job, Outcome)>,
@@ -350,6 +350,7 @@ impl Conductor {
         (jobs, results): (Sender<Job>, Receiver<(Job, Outcome)>),
     ) -> Self {
         let host = Sampler::start(Scope::Host, FREQUENCY_HZ);
+        let values = Values::new(settings.seed);
         let choices = Choices::load(&settings.choices_path);
         *lock(&shared.status) = Status {
             heat_absent: host
@@ -369,6 +370,7 @@ impl Conductor {
             choices: choices.unwrap_or_default(),
             wishes: Vec::new(),
             refused: BTreeSet::new(),
+            values,
             running: None,
             jobs,
             results,
@@ -411,6 +413,7 @@ impl Conductor {
             .take(wished.filter(|process| connected.contains(process)).collect());
         self.resolver.retain(|process| connected.contains(&process));
         self.refused.retain(|(process, _, _)| connected.contains(process));
+        self.values.retain(|process| connected.contains(&process));
         self.profile.age(elapsed.as_secs_f64(), HALF_LIFE_S);
         for sample in samples {
             // Only connected processes can be switched; the others' samples would only fill the profile.
@@ -495,11 +498,16 @@ impl Conductor {
             .map(|(index, start, length)| (start, length, names(index)));
         self.resolver.set_loaded(process, ranges.collect());
         let hot = self.hot(process, &wish.cores);
-        let known: Vec<Known> = infos
-            .iter()
-            .filter(|info| info.reason == Reason::None)
-            .map(|info| self.known(process, scenario, info, &hot))
-            .collect();
+        self.look_at_values(process, scenario, &infos, &hot)?;
+        let episode_utc_s = utc_s().saturating_add_signed(seconds_until(now(), wish.by));
+        let switchable = infos.iter().filter(|info| info.reason == Reason::None);
+        let mut known = Vec::new();
+        let mut recipes = BTreeMap::new();
+        for info in switchable {
+            let (facts, recipe) = self.known(process, (scenario, episode_utc_s), info, &hot)?;
+            known.push(facts);
+            recipes.insert(info.index, recipe);
+        }
         for action in decide(phase, scenario, &known) {
             let function = match action {
                 Action::Switch { function, to } => {
@@ -512,17 +520,13 @@ impl Conductor {
                 Action::Prepare { with_placebo, .. } => JobKind::Prepare { with_placebo },
                 _ => JobKind::Try,
             };
-            if let Some(info) = infos.get(function as usize) {
-                self.begin(
-                    wish,
-                    Subject {
-                        process,
-                        function,
-                        scenario,
-                    },
-                    info,
-                    kind,
-                );
+            if let Some((info, recipe)) = infos.get(function as usize).zip(recipes.get(&function)) {
+                let subject = Subject {
+                    process,
+                    function,
+                    scenario,
+                };
+                self.begin(wish, subject, (info, recipe), kind);
             }
         }
         Ok(())
@@ -536,25 +540,111 @@ impl Conductor {
         self.profile.hottest(process, &cores, self.settings.pick)
     }
 
-    fn known(&self, process: u32, scenario: Scenario, info: &FunctionInfo, hot: &[Hot]) -> Known {
+    /// One burst of captured calls at a time: begun on a hot function now and then, taken at the next look.
+    fn look_at_values(
+        &mut self,
+        process: u32,
+        scenario: Scenario,
+        infos: &[FunctionInfo],
+        hot: &[Hot],
+    ) -> Result<(), VariantsError> {
+        // A trial counts calls by the same means, and its slices must not be disturbed.
+        let on_trial = self
+            .running
+            .as_ref()
+            .is_some_and(|job| job.kind == JobKind::Try && job.subject.process == process);
+        if let Some(function) = self.values.take_armed(process) {
+            let calls = self.board.take_capture(process, function)?;
+            let in_use = match infos.get(function as usize) {
+                Some(info) if info.current == scenario => {
+                    self.board.recipe_of(process, function, scenario)?
+                }
+                _ => None,
+            };
+            self.values.add(process, function, &calls, in_use.as_ref());
+        } else if !on_trial {
+            let hot = hot
+                .iter()
+                .filter_map(|hot| infos.iter().find(|info| info.name == hot.function))
+                .filter(|info| info.reason == Reason::None)
+                .map(|info| info.index);
+            if let Some(function) = self.values.next_to_arm(process, &hot.collect::<Vec<_>>()) {
+                self.board.arm_capture(process, function)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The recipes of a function in the order in which they are tried: with what is constant, then without.
+    fn recipes(&self, process: u32, function: u32, scenario: Scenario) -> Vec<Recipe> {
+        let candidates = |constants: &[Constant]| {
+            (0..CANDIDATES_MAX)
+                .map(|candidate| Recipe {
+                    scenario,
+                    candidate,
+                    constants: constants.to_vec(),
+                })
+                .collect::<Vec<_>>()
+        };
+        let constants = self.values.stable(process, function);
+        let mut recipes = Vec::new();
+        if !constants.is_empty() {
+            recipes.extend(candidates(&constants).into_iter().take(1));
+        }
+        recipes.extend(candidates(&[]));
+        recipes
+    }
+
+    /// What is known about a function, and the recipe that it is known of: the first that is not known to be of no
+    /// use.
+    fn known(
+        &self,
+        process: u32,
+        (scenario, episode_utc_s): (Scenario, u64),
+        info: &FunctionInfo,
+        hot: &[Hot],
+    ) -> Result<(Known, Recipe), VariantsError> {
         let model = &self.board.options().processor.model;
         let on_trial = self.running.as_ref().is_some_and(|job| {
             job.kind == JobKind::Try && (job.subject.process, job.subject.function) == (process, info.index)
         });
-        Known {
+        let advice = |recipe: &Recipe| {
+            let refused = self.refused.contains(&(process, info.hash, recipe.clone()));
+            (!refused).then(|| self.choices.advice(info.hash, recipe, model, episode_utc_s))
+        };
+        let open = self
+            .recipes(process, info.index, scenario)
+            .into_iter()
+            .find_map(|recipe| {
+                Some((
+                    advice(&recipe).filter(|advice| *advice != Advice::KeepBase)?,
+                    recipe,
+                ))
+            });
+        let (advice, recipe) = open.unwrap_or((Advice::KeepBase, Recipe::plain(scenario)));
+        let loaded = self.board.recipe_of(process, info.index, scenario)?;
+        let known = Known {
             function: info.index,
             rank: hot.iter().position(|hot| hot.function == info.name),
-            advice: self.choices.advice(info.hash, scenario, model, utc_s()),
-            has_variant: info.loaded.contains(&scenario),
+            advice,
+            has_variant: info.loaded.contains(&scenario)
+                && loaded.map_or(recipe == Recipe::plain(scenario), |loaded| loaded == recipe),
             has_placebo: info.loaded.contains(&Scenario::Placebo),
-            refused: self.refused.contains(&(process, info.hash, scenario)),
+            refused: false,
             on_trial,
             current: info.current,
-        }
+        };
+        Ok((known, recipe))
     }
 
     /// Hands a job over if none is running.
-    fn begin(&mut self, wish: &Wish, subject: Subject, info: &FunctionInfo, kind: JobKind) {
+    fn begin(
+        &mut self,
+        wish: &Wish,
+        subject: Subject,
+        (info, recipe): (&FunctionInfo, &Recipe),
+        kind: JobKind,
+    ) {
         if self.running.is_some() {
             return;
         }
@@ -563,6 +653,7 @@ impl Conductor {
             subject,
             name: info.name.clone(),
             hash: info.hash,
+            recipe: recipe.clone(),
             kind,
         };
         self.shared
@@ -584,8 +675,7 @@ impl Conductor {
                 }),
                 Outcome::Prepared(Err(error)) => {
                     // Whatever it was, trying again at every look would be a compile storm.
-                    self.refused
-                        .insert((job.subject.process, job.hash, job.subject.scenario));
+                    self.refused.insert((job.subject.process, job.hash, job.recipe));
                     self.shared.note(&error);
                 }
                 Outcome::Tried(Ok(Some(verdict))) => self.remember(job, &verdict),
@@ -597,12 +687,8 @@ impl Conductor {
 
     fn remember(&mut self, job: Job, verdict: &Verdict) {
         let model = self.board.options().processor.model.clone();
-        self.choices.put(
-            (job.hash, job.subject.scenario, &model),
-            &job.name,
-            *verdict,
-            utc_s(),
-        );
+        self.choices
+            .put((job.hash, &job.recipe, &model), &job.name, *verdict, utc_s());
         if let Err(error) = self.choices.save(&self.settings.choices_path) {
             lock(&self.shared.status).choices_absent = Some(error.to_string());
         }
@@ -631,6 +717,11 @@ fn urgency(phase: Phase) -> u8 {
 fn now() -> BootTime {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     BootTime(time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs())
+}
+
+/// Whole seconds from one moment to another, negative where it has passed.
+fn seconds_until(from: BootTime, to: BootTime) -> i64 {
+    (i128::from(to.0) - i128::from(from.0)).div_euclid(1_000_000_000) as i64
 }
 
 fn utc_s() -> u64 {

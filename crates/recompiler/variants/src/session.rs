@@ -10,7 +10,9 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 use tidegate_format::FunctionHash;
-use tidegate_format::message::{ALL_FUNCTIONS, HEADER_BYTES, Header, MessageError, Reason, Reply, Request};
+use tidegate_format::message::{
+    ALL_FUNCTIONS, CAPTURE_CALLS, CAPTURE_WORDS, HEADER_BYTES, Header, MessageError, Reason, Reply, Request,
+};
 use tidegate_format::scenario::Scenario;
 
 /// The runtime puts the base back after 1.5 s of silence; three heartbeats fit in.
@@ -399,6 +401,33 @@ impl Session {
         })
     }
 
+    /// Starts to note the arguments of the next calls of one function.
+    ///
+    /// # Errors
+    /// Those of the socket and the protocol; [`VariantsError::Refused`].
+    pub fn arm_capture(&mut self, function: u32) -> Result<(), VariantsError> {
+        let request = Request::Capture {
+            function,
+            armed: true,
+        };
+        self.ask("capture", &request, done)
+    }
+
+    /// Stops it and gives what was noted.
+    ///
+    /// # Errors
+    /// Those of the socket and the protocol; [`VariantsError::Refused`].
+    pub fn take_capture(&mut self, function: u32) -> Result<Vec<Arguments>, VariantsError> {
+        let request = Request::Capture {
+            function,
+            armed: false,
+        };
+        self.ask("capture", &request, |reply| match reply {
+            Reply::Captured { calls } => Some(arguments_of(calls)),
+            _ => None,
+        })
+    }
+
     /// Every slot back to the base.
     ///
     /// # Errors
@@ -492,6 +521,24 @@ impl Session {
             self.heartbeat()?;
         }
     }
+}
+
+/// The registers that the arguments of one call travel in: rdi, rsi, rdx, rcx, r8, r9, the low halves of xmm0 to xmm7.
+pub type Arguments = [u64; CAPTURE_WORDS];
+
+fn arguments_of(calls: &[u8]) -> Vec<Arguments> {
+    let calls = calls.chunks_exact(8 * CAPTURE_WORDS).take(CAPTURE_CALLS);
+    let words = calls.map(|call| {
+        let mut words = [0; CAPTURE_WORDS];
+        for (word, bytes) in words.iter_mut().zip(call.chunks_exact(8)) {
+            *word = bytes
+                .iter()
+                .rev()
+                .fold(0, |word, byte| word << 8 | u64::from(*byte));
+        }
+        words
+    });
+    words.collect()
 }
 
 fn done(reply: &Reply<'_>) -> Option<()> {

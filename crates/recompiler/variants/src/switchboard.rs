@@ -14,9 +14,10 @@ use crate::cache::{Cache, DEFAULT_LIMIT_BYTES, Listed};
 use crate::compile::{Job, Worker};
 use crate::error::at;
 use crate::processor::Processor;
+use crate::recipe::Recipe;
 use crate::session::{
-    self, Frame, FunctionInfo, HEARTBEAT_INTERVAL, Loaded, Peer, ProcessInfo, Session, StormReport,
-    WorkReading,
+    self, Arguments, Frame, FunctionInfo, HEARTBEAT_INTERVAL, Loaded, Peer, ProcessInfo, Session,
+    StormReport, WorkReading,
 };
 use crate::{VariantsError, client};
 use std::collections::BTreeMap;
@@ -103,6 +104,8 @@ struct Managed {
     touched: bool,
     /// Code that was loaded: index of the function, start, length.
     loaded: Vec<(u32, u64, u64)>,
+    /// By what the present images were made, where that is known.
+    recipes: BTreeMap<(u32, Scenario), Recipe>,
 }
 
 impl Managed {
@@ -113,6 +116,7 @@ impl Managed {
             let start = loaded.address.saturating_sub(u64::from(image.entry));
             self.loaded.push((function, start, u64::from(image.text_length)));
         }
+        self.recipes.remove(&(function, scenario));
         Ok(loaded)
     }
 }
@@ -288,22 +292,60 @@ impl Switchboard {
         scenario: Scenario,
         wanted: impl Fn(&FunctionInfo) -> bool,
     ) -> Result<Vec<Prepared>, VariantsError> {
+        self.prepare_recipe(process, &Recipe::plain(scenario), wanted)
+    }
+
+    /// As [`prepare`](Self::prepare), by any recipe. Where another recipe's image is loaded for the scenario, it is
+    /// superseded.
+    ///
+    /// # Errors
+    /// As [`prepare`](Self::prepare).
+    pub fn prepare_recipe(
+        &self,
+        process: u32,
+        recipe: &Recipe,
+        wanted: impl Fn(&FunctionInfo) -> bool,
+    ) -> Result<Vec<Prepared>, VariantsError> {
         let functions = self.functions(process)?;
-        let missing = functions.into_iter().filter(|function| {
-            function.reason == Reason::None && !function.loaded.contains(&scenario) && wanted(function)
-        });
+        let recipes = self.with(process, |managed| Ok(managed.recipes.clone()))?;
+        let has = |function: &FunctionInfo| {
+            // An image that somebody loaded by hand counts as plain.
+            let made_by = recipes.get(&(function.index, recipe.scenario));
+            function.loaded.contains(&recipe.scenario)
+                && made_by.map_or(*recipe == Recipe::plain(recipe.scenario), |made_by| {
+                    made_by == recipe
+                })
+        };
+        let missing = functions
+            .into_iter()
+            .filter(|function| function.reason == Reason::None && !has(function) && wanted(function));
         let prepared = missing.map(|function| Prepared {
-            outcome: self.prepare_one(process, scenario, &function),
+            outcome: self.prepare_one(process, recipe, &function),
             function: function.index,
             name: function.name,
         });
         Ok(prepared.collect())
     }
 
+    /// By what the loaded image of a function was made, where that is known.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub fn recipe_of(
+        &self,
+        process: u32,
+        function: u32,
+        scenario: Scenario,
+    ) -> Result<Option<Recipe>, VariantsError> {
+        self.with(process, |managed| {
+            Ok(managed.recipes.get(&(function, scenario)).cloned())
+        })
+    }
+
     fn prepare_one(
         &self,
         process: u32,
-        scenario: Scenario,
+        recipe: &Recipe,
         function: &FunctionInfo,
     ) -> Result<(Loaded, Duration), VariantsError> {
         let (blob, info) = self.with(process, |managed| {
@@ -319,14 +361,18 @@ impl Switchboard {
             function: &function.name,
             executable: &info.executable,
             blob: &blob,
-            scenario,
+            recipe,
             tunables: &[],
             run_as: is_root.then_some((info.peer.user, info.peer.group)),
         };
         let cache = self.shared.options.cache(info.peer.user)?;
         let compiled = worker.image(&job, &self.shared.options.processor, &cache)?;
         let loaded = self.with_switching(process, |managed| {
-            managed.load(function.index, scenario, &compiled.image)
+            let loaded = managed.load(function.index, recipe.scenario, &compiled.image)?;
+            managed
+                .recipes
+                .insert((function.index, recipe.scenario), recipe.clone());
+            Ok(loaded)
         })?;
         Ok((loaded, compiled.cpu))
     }
@@ -449,6 +495,22 @@ impl Switchboard {
     /// Those of the connection; [`VariantsError::Paused`].
     pub fn count(&self, process: u32, function: u32, enabled: bool) -> Result<(), VariantsError> {
         self.with_switching(process, |managed| managed.session.count(Some(function), enabled))
+    }
+
+    /// Starts to note the arguments of the next calls of one function.
+    ///
+    /// # Errors
+    /// Those of the connection; [`VariantsError::Paused`].
+    pub fn arm_capture(&self, process: u32, function: u32) -> Result<(), VariantsError> {
+        self.with_switching(process, |managed| managed.session.arm_capture(function))
+    }
+
+    /// Stops it and gives what was noted.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub fn take_capture(&self, process: u32, function: u32) -> Result<Vec<Arguments>, VariantsError> {
+        self.with(process, |managed| managed.session.take_capture(function))
     }
 
     /// Every slot of one process back to the base.
@@ -585,6 +647,7 @@ fn greet(shared: &Arc<Shared>, stream: UnixStream) -> Result<(), VariantsError> 
         session,
         touched: false,
         loaded: Vec::new(),
+        recipes: BTreeMap::new(),
     };
     if !shared.closing.load(Ordering::Acquire) {
         lock(&shared.processes).insert(peer.process, Arc::new(Mutex::new(managed)));

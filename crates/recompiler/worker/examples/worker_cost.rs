@@ -22,9 +22,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for function in &inspection.functions {
         let request = Request {
             scenario,
+            candidate: 0,
             cpu_features: CpuFeatures::V3,
             tune_cpu: String::new(),
             tunables: Vec::new(),
+            constants: Vec::new(),
             blob: function.blob.clone(),
         };
         let (answer, cpu_ms) = run(&worker, &request.to_bytes())?;

@@ -2,23 +2,28 @@
 
 use crate::bind::{self, Anchors};
 use crate::pipelines::{self, Pipeline};
-use crate::{flatten, prepare};
-use llvm_sys::analysis::{LLVMVerifierFailureAction, LLVMVerifyModule};
+use crate::{flatten, passes, prepare};
 use llvm_sys::bit_reader::LLVMParseBitcodeInContext2;
 use llvm_sys::core::*;
 use llvm_sys::error::{LLVMDisposeErrorMessage, LLVMGetErrorMessage};
+use llvm_sys::ir_reader::LLVMParseIRInContext2;
 use llvm_sys::prelude::*;
 use llvm_sys::target::*;
 use llvm_sys::target_machine::*;
 use llvm_sys::transforms::pass_builder::*;
 use std::ffi::{CString, c_void};
 use tidegate_format::blob::Blob;
+use tidegate_format::image::CpuFeatures;
 use tidegate_format::request::{CompileError, CompileErrorKind, Request};
 use tidegate_partition::llvm;
 use tidegate_partition::llvm::{Module, Value};
 
 /// Makes the image that the request asks for.
 pub(crate) fn compile(request: &Request) -> Result<Vec<u8>, CompileError> {
+    compile_in(new_context(), request)
+}
+
+fn compile_in(context: LLVMContextRef, request: &Request) -> Result<Vec<u8>, CompileError> {
     let blob =
         Blob::read(&request.blob).map_err(|error| failure(CompileErrorKind::Blob, error.to_string()))?;
     let names = blob.anchor_names().collect::<Result<Vec<_>, _>>();
@@ -29,34 +34,15 @@ pub(crate) fn compile(request: &Request) -> Result<Vec<u8>, CompileError> {
         .ok_or_else(|| failure(CompileErrorKind::Blob, "no anchors".to_owned()))?;
     let bitcode = llvm::decompress(blob.compressed, blob.bitcode_length as usize);
     let bitcode = bitcode.ok_or_else(|| failure(CompileErrorKind::Blob, "damaged zstd frame".to_owned()))?;
-    initialize();
-    // The process ends after one compile, so nothing of LLVM's is given back.
-    let context = llvm!(LLVMContextCreate());
-    llvm!(LLVMContextSetDiagnosticHandler(
-        context,
-        Some(ignore_diagnostic),
-        std::ptr::null_mut()
-    ));
     let module = parse(context, &bitcode)?;
-    let root = llvm::global(module, root_name).filter(|root| root.is_function() && !root.is_declaration());
-    let root = root.ok_or_else(|| failure(CompileErrorKind::Bitcode, format!("no body of {root_name}")))?;
-    let pipeline = pipelines::pipeline(request.scenario);
-    let prepared = prepare::prepare(module, root, request, pipeline)?;
-    let machine = machine(module, &prepared.features, blob.optimisation_level)?;
-    run_passes(
-        module,
-        machine,
-        pipeline,
-        pipelines::level_name(blob.optimisation_level, blob.size_level),
-    )?;
-    if pipeline.stream_stores {
-        stream_stores(module, root, machine)?;
-    }
+    let root = body_of(module, root_name)?;
+    let (machine, cpu_features) =
+        optimise(module, root, request, (blob.optimisation_level, blob.size_level))?;
     let entry = bind::bind(module, root, &anchors)?;
     let object = generate(module, machine)?;
     let target = flatten::Target {
         scenario: request.scenario,
-        cpu_features: prepared.cpu_features,
+        cpu_features,
         hash: blob.hash,
         name: root_name,
         entry: &entry,
@@ -64,19 +50,106 @@ pub(crate) fn compile(request: &Request) -> Result<Vec<u8>, CompileError> {
     flatten::flatten(&object, &target, &anchors)
 }
 
+/// LLVM's record of a compile instead of its image: what was spilled, unrolled, vectorised.
+pub(crate) fn record(request: &Request) -> Result<Vec<u8>, CompileError> {
+    let context = new_context();
+    let begun = llvm!(tidegate_record_begin(context));
+    if begun.is_null() {
+        return Err(failure(CompileErrorKind::Environment, "no record".to_owned()));
+    }
+    let done = compile_in(context, request);
+    let text = llvm::buffer_bytes(llvm::Buffer(llvm!(tidegate_record_end(context, begun))));
+    done.map(|_| text.unwrap_or_default())
+}
+
+/// The IR of `text` after the passes for `function` that the request names; its blob is not looked at.
+pub(crate) fn passes_over(text: &[u8], function: &str, request: &Request) -> Result<Vec<u8>, CompileError> {
+    let context = new_context();
+    let mut module = std::ptr::null_mut();
+    let mut message = std::ptr::null_mut();
+    let buffer = llvm!(LLVMCreateMemoryBufferWithMemoryRangeCopy(
+        text.as_ptr().cast(),
+        text.len(),
+        c"ir".as_ptr()
+    ));
+    if llvm!(LLVMParseIRInContext2(
+        context,
+        buffer,
+        &raw mut module,
+        &raw mut message
+    )) != 0
+    {
+        return Err(failure(
+            CompileErrorKind::Bitcode,
+            llvm::c_text(llvm::CText(message)),
+        ));
+    }
+    let module = Module(module);
+    let root = body_of(module, function)?;
+    optimise(module, root, request, (2, 0))?;
+    Ok(llvm::c_text(llvm::CText(llvm!(LLVMPrintModuleToString(module.0)))).into_bytes())
+}
+
+/// The compile in its order: prepare, passes before, LLVM's pipeline, passes behind. Gives the machine, and what the
+/// CPU must offer beyond what the program needs anyway.
+fn optimise(
+    module: Module,
+    root: Value,
+    request: &Request,
+    (level, size_level): (u8, u8),
+) -> Result<(LLVMTargetMachineRef, CpuFeatures), CompileError> {
+    let pipeline = pipelines::pipeline(request.scenario, request.candidate)
+        .ok_or_else(|| failure(CompileErrorKind::NoCandidate, String::new()))?;
+    let prepared = prepare::prepare(module, root, request, pipeline)?;
+    let machine = machine(module, &prepared.features, level)?;
+    for pass in pipeline.before {
+        passes::run(*pass, module, root, machine)?;
+    }
+    let name = pipelines::level_name(level, size_level, pipeline.small);
+    run_passes(module, machine, pipeline, name)?;
+    for pass in pipeline.after {
+        passes::run(*pass, module, root, machine)?;
+    }
+    Ok((machine, prepared.cpu_features))
+}
+
 /// What `--version` prints: everything that makes an image of the same request another one.
 pub(crate) fn version() -> String {
     let (mut major, mut minor, mut patch) = (0, 0, 0);
     llvm!(LLVMGetVersion(&raw mut major, &raw mut minor, &raw mut patch));
     let pipelines = pipelines::PIPELINE_VERSION;
-    format!("tidegate-worker pipelines {pipelines}, LLVM {major}.{minor}.{patch}\n")
+    format!("tidegate-worker pipelines {pipelines}, serves, LLVM {major}.{minor}.{patch}\n")
 }
 
 fn failure(kind: CompileErrorKind, detail: String) -> CompileError {
     CompileError { kind, detail }
 }
 
-fn initialize() {
+unsafe extern "C" {
+    fn tidegate_record_begin(context: LLVMContextRef) -> *mut c_void;
+    fn tidegate_record_end(context: LLVMContextRef, begun: *mut c_void) -> LLVMMemoryBufferRef;
+}
+
+/// A context for one compile. The process ends after it, so nothing of LLVM's is given back.
+fn new_context() -> LLVMContextRef {
+    initialize();
+    let context = llvm!(LLVMContextCreate());
+    llvm!(LLVMContextSetDiagnosticHandler(
+        context,
+        Some(ignore_diagnostic),
+        std::ptr::null_mut()
+    ));
+    context
+}
+
+fn body_of(module: Module, name: &str) -> Result<Value, CompileError> {
+    llvm::global(module, name)
+        .filter(|root| root.is_function() && !root.is_declaration())
+        .ok_or_else(|| failure(CompileErrorKind::Bitcode, format!("no body of {name}")))
+}
+
+/// What takes time once and not per compile.
+pub(crate) fn initialize() {
     llvm!(LLVMInitializeX86TargetInfo());
     llvm!(LLVMInitializeX86Target());
     llvm!(LLVMInitializeX86TargetMC());
@@ -171,29 +244,6 @@ fn run_passes(
     let text = llvm::c_text(llvm::CText(message));
     llvm!(LLVMDisposeErrorMessage(message));
     Err(failure(CompileErrorKind::Pipeline, text))
-}
-
-unsafe extern "C" {
-    fn tidegate_stream_stores(root: LLVMValueRef, machine: LLVMTargetMachineRef, least_bytes: u64) -> u32;
-}
-
-/// Least that a loop must write before its stores go past the caches: more than a core's own caches keep.
-const STREAMED_BYTES_MIN: u64 = 2 << 20;
-
-/// Streams the stores of long loops past the caches. The result is verified: a fault in our own pass must cost
-/// a variant, not a program.
-fn stream_stores(module: Module, root: Value, machine: LLVMTargetMachineRef) -> Result<(), CompileError> {
-    llvm!(tidegate_stream_stores(root.0, machine, STREAMED_BYTES_MIN));
-    let mut message = std::ptr::null_mut();
-    let action = LLVMVerifierFailureAction::LLVMReturnStatusAction;
-    let broken = llvm!(LLVMVerifyModule(module.0, action, &raw mut message)) != 0;
-    let text = llvm::c_text(llvm::CText(message));
-    llvm!(LLVMDisposeMessage(message));
-    if broken {
-        Err(failure(CompileErrorKind::Pipeline, text))
-    } else {
-        Ok(())
-    }
 }
 
 fn generate(module: Module, machine: LLVMTargetMachineRef) -> Result<Vec<u8>, CompileError> {

@@ -6,6 +6,7 @@
 
 use crate::bind::Anchors;
 use crate::pipelines::PIPELINE_VERSION;
+use crate::specialise::BASE_BODY;
 use object::elf;
 use object::read::elf::{ElfFile64, ElfSection64};
 use object::{
@@ -138,13 +139,21 @@ enum Meaning {
     Span(u32),
     /// An anchor; `far` where it may be at any distance.
     Anchor { index: u32, kind: AnchorKind, far: bool },
+    /// The function's base body; it may be far from here.
+    Base,
 }
 
 impl Meaning {
+    /// Whether the place may be at any distance.
+    fn is_far(self) -> bool {
+        matches!(self, Self::Base | Self::Anchor { far: true, .. })
+    }
+
     fn target(self) -> RelocationTarget {
         match self {
             Self::Span(offset) => RelocationTarget::Span(offset),
             Self::Anchor { index, .. } => RelocationTarget::Anchor(index),
+            Self::Base => RelocationTarget::Base,
         }
     }
 }
@@ -227,9 +236,7 @@ impl<'data> Flattener<'_, 'data> {
     fn add_jumps(&mut self, sections: &Sections) -> Outcome<HashMap<SymbolIndex, u32>> {
         let mut jumps = HashMap::new();
         for symbol in self.symbols(sections, direct_call_symbol)? {
-            if jumps.contains_key(&symbol)
-                || !matches!(self.meaning(symbol)?, Meaning::Anchor { far: true, .. })
-            {
+            if jumps.contains_key(&symbol) || !self.meaning(symbol)?.is_far() {
                 continue;
             }
             self.align(CELL_LENGTH, GAP);
@@ -296,6 +303,9 @@ impl<'data> Flattener<'_, 'data> {
                 return failure(CompileErrorKind::UnknownSection, name);
             };
             return Ok(Meaning::Span(start + symbol.address() as u32));
+        }
+        if name == BASE_BODY {
+            return Ok(Meaning::Base);
         }
         match self.anchors.find(name) {
             Some((index, anchor)) => Ok(Meaning::Anchor {

@@ -3,16 +3,36 @@
 //! A pipeline is only a candidate. Whether its code is used is decided by a live trial, so a row may be wrong
 //! about speed, but never about results: everything here keeps them to the bit (see [`crate::exact`]).
 //!
-//! To add a scenario's trick: add a field to [`Pipeline`] if the trick is new, set it in the rows that want it,
-//! apply it in [`crate::prepare`] or [`crate::compile`], and count [`PIPELINE_VERSION`] up.
+//! A compile runs in this order: what [`crate::prepare`] settles (tunables, constants, instruction set, attributes),
+//! the row's passes [`before`](Pipeline::before), LLVM's own pipeline of the file's level with the row's switches,
+//! the row's passes [`after`](Pipeline::after), then code generation.
+//!
+//! A scenario may have several rows, its *candidates* in the order in which they are tried: the next one where the
+//! trial did not keep the one before.
+//!
+//! To add a trick: add a [`Pass`] (one function in [`crate::passes`]) or a switch to [`Pipeline`], name it in the rows
+//! that want it, and count [`PIPELINE_VERSION`] up. A file in `tests/ir` says what it does to the IR.
 
 use tidegate_format::image::CpuFeatures;
 use tidegate_format::scenario::Scenario;
 
 /// Version of this table and of the worker's passes: part of what makes a cached image the right one.
-pub(crate) const PIPELINE_VERSION: u16 = 1;
+pub(crate) const PIPELINE_VERSION: u16 = 2;
 
-/// What is done for one scenario.
+/// A pass of our own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pass {
+    /// Small heap blocks that do not outlive the call move to its stack.
+    LowerAllocations,
+    /// Long loops that write memory in order begin with the turns that lead to an aligned address.
+    AlignStreams,
+    /// Stores of long vector loops go past the caches, a fence behind them.
+    StreamStores,
+    /// As [`StreamStores`](Self::StreamStores); each line that such a loop reads is asked for ahead, once.
+    StreamStoresAndPrefetch,
+}
+
+/// What is done for one candidate of a scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "a row of independent switches")]
 pub(crate) struct Pipeline {
@@ -30,11 +50,15 @@ pub(crate) struct Pipeline {
     pub(crate) interleave: bool,
     /// Unroll loops.
     pub(crate) unroll: bool,
+    /// Prefer few bytes, as -Os does, whatever the file's level.
+    pub(crate) small: bool,
     /// Give the frame pointer's register to the function.
     pub(crate) free_frame_pointer: bool,
-    /// Stream stores of long vector loops past the caches.
-    pub(crate) stream_stores: bool,
-    /// The pipeline is the base's but for tunables: without a tunable that differs there is nothing to compile.
+    /// Our own passes before LLVM's, in order.
+    pub(crate) before: &'static [Pass],
+    /// Our own passes behind LLVM's, in order.
+    pub(crate) after: &'static [Pass],
+    /// The pipeline is the base's but for tunables and constants: where none differs there is nothing to compile.
     pub(crate) tunables_only: bool,
 }
 
@@ -46,20 +70,22 @@ const BASE: Pipeline = Pipeline {
     slp_vectorize: true,
     interleave: true,
     unroll: true,
+    small: false,
     free_frame_pointer: false,
-    stream_stores: false,
+    before: &[],
+    after: &[],
     tunables_only: false,
 };
 
-/// All pipelines.
+/// All pipelines, the candidates of a scenario in the order in which they are tried.
 ///
-/// * `cpu`: on a time-sliced core the best code is the one with the least CPU time per unit of work, so:
-///   the newer instruction set, at 256 bits (512 lowers the clock on some CPUs and gained nothing on others).
-/// * `memory`: bandwidth is what is short. Wide vectors and interleaving only queue more misses; registers are
-///   freed, and stores that nobody reads soon go past the caches.
-/// * `neighbour`: take little of what is shared: small code, narrow vectors, stores past the caches.
-/// * `disk`, `network`: no compiler flag reaches them; tunables do.
-pub(crate) const PIPELINES: [Pipeline; 6] = [
+/// | scenario | why |
+/// |---|---|
+/// | `cpu` | on a time-sliced core the best code is the one with the least CPU time per unit of work: first the newer instruction set, at 256 bits (512 lowers the clock on some CPUs and gained nothing on others); then simpler instructions and fewer bytes, without vectors and unrolling, for code that misses its instruction cache more when others run |
+/// | `memory` | bandwidth and size are what is short: blocks on the stack instead of the heap, registers freed (no unrolling, no interleaving, no frame pointer), narrow vectors, stores past the caches, lines asked for ahead; then the same without streams, for data that fits the caches |
+/// | `neighbour` | take little of what is shared: small code, narrow vectors, stores past the caches, nothing asked for ahead |
+/// | `disk`, `network` | no compiler flag reaches them; tunables do (batch and buffer sizes, level of compression, read-ahead) |
+pub(crate) const PIPELINES: [Pipeline; 8] = [
     BASE,
     Pipeline {
         scenario: Scenario::Cpu,
@@ -68,23 +94,31 @@ pub(crate) const PIPELINES: [Pipeline; 6] = [
         ..BASE
     },
     Pipeline {
-        scenario: Scenario::Memory,
-        vector_width_bits: Some(128),
-        interleave: false,
-        unroll: false,
-        free_frame_pointer: true,
-        stream_stores: true,
-        ..BASE
-    },
-    Pipeline {
-        scenario: Scenario::Neighbour,
-        vector_width_bits: Some(128),
+        scenario: Scenario::Cpu,
+        loop_vectorize: false,
         slp_vectorize: false,
         interleave: false,
         unroll: false,
+        small: true,
         free_frame_pointer: true,
-        stream_stores: true,
         ..BASE
+    },
+    Pipeline {
+        scenario: Scenario::Memory,
+        before: &[Pass::LowerAllocations, Pass::AlignStreams],
+        after: &[Pass::StreamStoresAndPrefetch],
+        ..REGISTERS
+    },
+    Pipeline {
+        before: &[Pass::LowerAllocations],
+        ..REGISTERS
+    },
+    Pipeline {
+        scenario: Scenario::Neighbour,
+        slp_vectorize: false,
+        before: &[Pass::LowerAllocations, Pass::AlignStreams],
+        after: &[Pass::StreamStores],
+        ..REGISTERS
     },
     Pipeline {
         scenario: Scenario::Disk,
@@ -98,17 +132,32 @@ pub(crate) const PIPELINES: [Pipeline; 6] = [
     },
 ];
 
-/// The pipeline of a scenario; the base's is the placebo's.
-pub(crate) fn pipeline(scenario: Scenario) -> Pipeline {
+/// What leaves a function the most registers: what memory and neighbour begin with.
+const REGISTERS: Pipeline = Pipeline {
+    scenario: Scenario::Memory,
+    vector_width_bits: Some(128),
+    interleave: false,
+    unroll: false,
+    free_frame_pointer: true,
+    ..BASE
+};
+
+/// A candidate of a scenario, counted from 0; the base's is the placebo's. `None` where there are not so many.
+pub(crate) fn pipeline(scenario: Scenario, candidate: u8) -> Option<Pipeline> {
+    let scenario = if scenario == Scenario::Base {
+        Scenario::Placebo
+    } else {
+        scenario
+    };
     PIPELINES
         .into_iter()
-        .find(|pipeline| pipeline.scenario == scenario)
-        .unwrap_or(BASE)
+        .filter(|pipeline| pipeline.scenario == scenario)
+        .nth(candidate.into())
 }
 
-/// LLVM's name of the optimisation pipeline for the file's level.
-pub(crate) fn level_name(level: u8, size_level: u8) -> &'static str {
-    match (level, size_level) {
+/// LLVM's name of the optimisation pipeline for the file's level, or for fewer bytes than that.
+pub(crate) fn level_name(level: u8, size_level: u8, small: bool) -> &'static str {
+    match (level, size_level.max(u8::from(small))) {
         (_, 1) => "default<Os>",
         (_, 2) => "default<Oz>",
         (0 | 1, _) => "default<O1>",
@@ -120,21 +169,27 @@ pub(crate) fn level_name(level: u8, size_level: u8) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tidegate_format::request::CANDIDATES_MAX;
 
     #[test]
-    fn every_scenario_has_its_pipeline() {
+    fn every_scenario_has_candidates_and_an_end_of_them() {
         for scenario in Scenario::ALL
             .into_iter()
             .filter(|scenario| *scenario != Scenario::Base)
         {
-            assert_eq!(pipeline(scenario).scenario, scenario);
+            let candidates: Vec<_> = (0..CANDIDATES_MAX)
+                .map_while(|candidate| pipeline(scenario, candidate))
+                .collect();
+            assert!(!candidates.is_empty() && candidates.len() < usize::from(CANDIDATES_MAX));
+            assert!(candidates.iter().all(|one| one.scenario == scenario));
         }
-        assert_eq!(pipeline(Scenario::Base), BASE);
+        assert_eq!(pipeline(Scenario::Base, 0), Some(BASE));
     }
 
     #[test]
     fn the_level_of_the_file_is_kept() {
-        let names = [(1, 0), (2, 0), (3, 0), (2, 1), (2, 2)].map(|(level, size)| level_name(level, size));
+        let names =
+            [(1, 0), (2, 0), (3, 0), (2, 1), (2, 2)].map(|(level, size)| level_name(level, size, false));
         assert_eq!(
             names,
             [
@@ -145,5 +200,7 @@ mod tests {
                 "default<Oz>"
             ]
         );
+        assert_eq!(level_name(3, 0, true), "default<Os>");
+        assert_eq!(level_name(2, 2, true), "default<Oz>");
     }
 }

@@ -1,7 +1,7 @@
-//! Makes the IR of a blob ready for its scenario's passes: constants for tunables, instruction set, attributes.
+//! Makes the IR of a blob ready for its scenario's passes: tunables, assumed arguments, instruction set, attributes.
 
-use crate::exact;
 use crate::pipelines::Pipeline;
+use crate::{exact, passes, specialise};
 use tidegate_format::image::CpuFeatures;
 use tidegate_format::request::{CompileError, CompileErrorKind, Request};
 use tidegate_format::scenario::Scenario;
@@ -26,12 +26,20 @@ pub(crate) fn prepare(
     pipeline: Pipeline,
 ) -> Result<Prepared, CompileError> {
     let differs = put_tunables_in(module, request);
-    if pipeline.tunables_only && !differs {
-        return Err(CompileError {
-            kind: CompileErrorKind::NothingToDo,
+    let assumed = specialise::specialise(module, root, &request.constants);
+    let refuse = |kind| {
+        Err(CompileError {
+            kind,
             detail: String::new(),
-        });
+        })
+    };
+    if assumed == 0 && !request.constants.is_empty() {
+        return refuse(CompileErrorKind::NoConstant);
     }
+    if pipeline.tunables_only && !differs && assumed == 0 {
+        return refuse(CompileErrorKind::NothingToDo);
+    }
+    passes::verify(module, "constants")?;
     exact::check_flags(module).map_err(|kind| CompileError {
         kind,
         detail: String::new(),
@@ -87,6 +95,9 @@ fn set_attributes(function: Value, features: &str, request: &Request, pipeline: 
     }
     if pipeline.free_frame_pointer {
         function.set_string_attribute("frame-pointer", "none");
+    }
+    if pipeline.small {
+        function.add_attribute("optsize");
     }
 }
 

@@ -1,11 +1,19 @@
-//! Gives up what a compile does not need: the user's rights, new rights, time, memory, files, priority.
+//! Gives up what a compile does not need: the user's rights, new rights, files, system calls, time, memory, priority.
+//!
+//! Two steps, because a worker that stays must still fork: [`enter`] takes everything but system calls, [`seal`] takes
+//! those too and is the last step before hostile bytes are read. A kernel without Landlock leaves the file system to
+//! the user's rights (nobody's, mostly); everything else is required.
+
+pub(crate) mod filter;
+mod landlock;
 
 use std::io;
 
 /// The user and group to become where no other is named: nobody's.
 const NOBODY: u32 = 65_534;
-/// Processor time after which the kernel ends a compile, in seconds. The largest function takes a few.
-const CPU_SECONDS_MAX: u64 = 120;
+/// Processor time after which the kernel ends a compile, in seconds, where no other is named. The largest function
+/// takes a few.
+pub(crate) const CPU_SECONDS_MAX: u64 = 120;
 /// Address space, in bytes. A compile takes 75 MB, half of which is libLLVM; the largest function some hundreds.
 const ADDRESS_SPACE_MAX: u64 = 4 << 30;
 /// Open files: the three standard ones and what the dynamic loader holds for a moment.
@@ -20,43 +28,47 @@ pub(crate) struct User {
     pub(crate) group: u32,
 }
 
-/// Reads `--user UID:GID`; nobody where it is absent.
-pub(crate) fn user_from_arguments(mut arguments: impl Iterator<Item = String>) -> Result<User, String> {
-    let Some(option) = arguments.next() else {
-        return Ok(User {
-            user: NOBODY,
-            group: NOBODY,
-        });
-    };
-    let value = arguments.next().filter(|_| option == "--user");
-    let pair = value.as_deref().and_then(|value| value.split_once(':'));
-    let parsed = pair.and_then(|(user, group)| {
-        Some(User {
-            user: user.parse().ok()?,
-            group: group.parse().ok()?,
-        })
-    });
-    parsed
-        .filter(|_| arguments.next().is_none())
-        .ok_or_else(|| "usage: tidegate-worker [--user UID:GID]".to_owned())
+/// Reads `UID:GID`.
+pub(crate) fn user_from_text(text: &str) -> Option<User> {
+    let (user, group) = text.split_once(':')?;
+    Some(User {
+        user: user.parse().ok()?,
+        group: group.parse().ok()?,
+    })
 }
 
-/// Gives everything up. The error names the step.
-pub(crate) fn enter(user: User) -> Result<(), (&'static str, io::Error)> {
+impl Default for User {
+    fn default() -> Self {
+        Self {
+            user: NOBODY,
+            group: NOBODY,
+        }
+    }
+}
+
+/// A step that failed.
+pub(crate) type Failed = (&'static str, io::Error);
+
+/// Gives up everything but system calls and processor time. The error names the step.
+pub(crate) fn enter(user: User) -> Result<(), Failed> {
     lower_priority();
     limit(libc::RLIMIT_CORE, 0).map_err(|error| ("limit of core files", error))?;
     limit(libc::RLIMIT_FSIZE, 0).map_err(|error| ("limit of file sizes", error))?;
-    limit(libc::RLIMIT_CPU, CPU_SECONDS_MAX).map_err(|error| ("limit of processor time", error))?;
     limit(libc::RLIMIT_AS, ADDRESS_SPACE_MAX).map_err(|error| ("limit of memory", error))?;
     limit(libc::RLIMIT_NOFILE, FILES_MAX).map_err(|error| ("limit of open files", error))?;
     become_user(user).map_err(|error| ("change of user", error))?;
     // SAFETY: takes numbers only; afterwards no exec of this process can gain rights.
     let refused = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } != 0;
     if refused {
-        Err(("no new privileges", io::Error::last_os_error()))
-    } else {
-        Ok(())
+        return Err(("no new privileges", io::Error::last_os_error()));
     }
+    landlock::restrict().map_err(|error| ("no files", error))
+}
+
+/// Gives up processor time beyond `cpu_seconds`, and system calls but those of computing.
+pub(crate) fn seal(cpu_seconds: u64) -> Result<(), Failed> {
+    limit(libc::RLIMIT_CPU, cpu_seconds).map_err(|error| ("limit of processor time", error))?;
+    filter::install().map_err(|error| ("system call filter", error))
 }
 
 fn become_user(wanted: User) -> io::Result<()> {
@@ -105,19 +117,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_user_is_nobody_or_the_one_named() {
+    fn a_user_is_two_numbers() {
         let check = |text: &str, expect: Option<(u32, u32)>| {
-            let arguments = text.split_whitespace().map(str::to_owned);
-            let user = user_from_arguments(arguments)
-                .ok()
-                .map(|user| (user.user, user.group));
+            let user = user_from_text(text).map(|user| (user.user, user.group));
             assert_eq!(user, expect, "{text}");
         };
-        check("", Some((NOBODY, NOBODY)));
-        check("--user 1000:100", Some((1000, 100)));
-        check("--user 1000", None);
-        check("--user -1:0", None);
-        check("--other 1:1", None);
-        check("--user 1:1 more", None);
+        check("1000:100", Some((1000, 100)));
+        check("1000", None);
+        check("-1:0", None);
+        check("", None);
     }
 }

@@ -205,7 +205,30 @@ pub(crate) fn cache(arguments: &CacheArguments) -> Outcome {
         ..Options::for_this_host().map_err(failure)?
     };
     let cache = options.cache(user).map_err(failure)?;
-    match arguments.action {
+    match &arguments.action {
+        CacheAction::Show { key } => {
+            let entries = cache.show(key).map_err(failure)?;
+            if entries.is_empty() {
+                return Err(Failure::finding(format!("no entry's key begins with `{key}`")));
+            }
+            if arguments.format.json {
+                return print_json(&entries);
+            }
+            entries.iter().for_each(print_shown);
+            Ok(())
+        }
+        CacheAction::Gc { limit } => {
+            let limit_bytes = limit.map_or(options.cache_limit_bytes, |mib| mib << 20);
+            let (removed, freed_bytes) = cache.collect_to(limit_bytes).map_err(failure)?;
+            if arguments.format.json {
+                return print_json(&serde_json::json!({ "removed": removed, "freed_bytes": freed_bytes }));
+            }
+            say!(
+                "{removed} entries removed, {} freed",
+                bytes(Some(freed_bytes as f64))
+            );
+            Ok(())
+        }
         CacheAction::Ls => {
             let entries = cache.list().map_err(failure)?;
             if arguments.format.json {
@@ -229,6 +252,32 @@ pub(crate) fn cache(arguments: &CacheArguments) -> Outcome {
                 ))),
             }
         }
+    }
+}
+
+/// One entry, a line per fact.
+fn print_shown(shown: &tidegate_variants::cache::Shown) {
+    let entry = &shown.entry;
+    say!("{}", entry.key);
+    say!("  state        {}", entry.state);
+    say!("  size         {}", bytes(Some(entry.bytes as f64)));
+    if let Some(label) = &entry.label {
+        say!("  function     {}", label.function);
+        say!("  made for     {} on {}", label.scenario, label.cpu_model);
+        say!("  first for    {}", label.executable);
+        say!("  compiled in  {:.1} ms of CPU", label.compile_cpu_ms);
+    }
+    if let Some(image) = &shown.image {
+        say!("  identity     {}", image.function_hash);
+        let (text, constants, unwind) = (image.text_bytes, image.constant_bytes, image.unwind_bytes);
+        say!("  bytes        {text} of code, {constants} of constants, {unwind} of unwind information");
+        say!("  filled in    {} places when loaded", image.relocations);
+        let needs = if image.cpu_features.is_empty() {
+            "nothing beyond the program's own".to_owned()
+        } else {
+            image.cpu_features.join(" ")
+        };
+        say!("  CPU needs    {needs}");
     }
 }
 

@@ -41,6 +41,10 @@ fn check_reply(reply: Reply<'_>) {
 #[test]
 fn requests_round_trip() {
     check_request(Request::Functions { first: 7 });
+    check_request(Request::Capture {
+        function: 3,
+        armed: true,
+    });
     check_request(Request::Blob {
         function: 1,
         offset: 65_536,

@@ -3,12 +3,14 @@
 use proptest::prelude::*;
 use tidegate_format::blob::{AnchorName, Blob, name_table};
 use tidegate_format::image::{CpuFeatures, Image, ImageParts, Relocation, RelocationKind, RelocationTarget};
-use tidegate_format::request::{CompileError, CompileErrorKind, Request, Response};
+use tidegate_format::request::{
+    ARGUMENT_REGISTERS, CompileError, CompileErrorKind, Constant, REQUEST_VERSION, Request, Response,
+};
 use tidegate_format::scenario::Scenario;
 use tidegate_format::section::AnchorKind;
 use tidegate_format::{FormatError, FunctionHash};
 
-fn image() -> ImageParts {
+pub(crate) fn image() -> ImageParts {
     ImageParts {
         scenario: Scenario::Memory,
         pipeline_version: 3,
@@ -137,10 +139,15 @@ proptest! {
         features in any::<u64>(),
         tune_cpu in "[a-z0-9]{0,12}",
         tunables in prop::collection::vec(("[a-z]{1,20}", any::<i64>()), 0..10),
+        candidate in any::<u8>(),
+        constants in prop::collection::vec((0..ARGUMENT_REGISTERS, any::<u64>()), 0..14),
         blob in prop::collection::vec(any::<u8>(), 0..300),
     ) {
+        let constants = constants.into_iter().map(|(register, value)| Constant { register, value }).collect();
         let scenario = Scenario::from_number(scenario).unwrap();
-        let request = Request { scenario, cpu_features: CpuFeatures(features), tune_cpu, tunables, blob };
+        let request = Request {
+            scenario, candidate, cpu_features: CpuFeatures(features), tune_cpu, tunables, constants, blob,
+        };
         prop_assert_eq!(Request::read(&request.to_bytes()).unwrap(), request);
     }
 
@@ -159,7 +166,8 @@ proptest! {
     fn no_reader_panics(bytes in prop::collection::vec(any::<u8>(), 0..400), magic in 0..4_usize) {
         let magics = [*b"TGBLOB\0\0", *b"TGIMAGE\0", *b"TGREQST\0", *b"TGREPLY\0"];
         let mut record = magics[magic].to_vec();
-        record.extend_from_slice(&1_u32.to_le_bytes());
+        let version = [1, 1, REQUEST_VERSION, REQUEST_VERSION][magic];
+        record.extend_from_slice(&version.to_le_bytes());
         let length = 20 + bytes.len() as u32;
         let mut covered = length.to_le_bytes().to_vec();
         covered.extend_from_slice(&bytes);

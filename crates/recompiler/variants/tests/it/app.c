@@ -1,6 +1,7 @@
 /* A program with one switchable function, its sections written by hand as the compiler plugin would. It checks
    every result, and says at the end what it saw. Ends after SECONDS or at SIGTERM. Usage: app SECONDS THREADS */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -11,20 +12,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 extern char __libc_single_threaded;
 uint64_t tidegate_work_total __attribute__((weak, visibility("hidden")));
-static volatile int calls;
+/* Calls of the base and of hand-written variants; a variant that wants to be told apart counts in its own place. */
+static volatile long calls[8];
 static __thread long own;
 static volatile sig_atomic_t stopped;
 
 static void stop(int signal) { stopped = signal; }
 
 __attribute__((noinline, used)) int triple(int x) {
-  calls++;
+  calls[0]++;
   /* Something to save. */
   __asm__ volatile("mov $20, %%ecx\n1: dec %%ecx\njnz 1b" : : : "ecx", "cc");
   return 3 * x;
@@ -71,6 +74,58 @@ static void *work(void *unused) {
   return (void *)bad;
 }
 
+/* Children that serve until told to end, as servers fork them ahead. */
+static long prefork(int children) {
+  pid_t ids[16];
+  long bad = 0;
+  for (int i = 0; i < children; i++) {
+    ids[i] = fork();
+    if (ids[i] == 0) _exit(work(NULL) != NULL);
+  }
+  bad += (long)work(NULL);
+  for (int i = 0; i < children; i++) kill(ids[i], SIGTERM);
+  for (int i = 0; i < children; i++) {
+    int status = 0;
+    waitpid(ids[i], &status, 0);
+    bad += status != 0;
+  }
+  return bad;
+}
+
+static volatile sig_atomic_t bad_in_handler, handled;
+
+/* Calls the function from a handler, wherever the thread was. */
+static void on_alarm(int signal) {
+  (void)signal;
+  bad_in_handler += through_slot(77) != 231;
+  handled++;
+}
+
+static long work_under_signals(void) {
+  struct itimerval often = {{0, 500}, {0, 500}};
+  signal(SIGALRM, on_alarm);
+  setitimer(ITIMER_REAL, &often, NULL);
+  long bad = (long)work(NULL);
+  setitimer(ITIMER_REAL, &(struct itimerval){{0, 0}, {0, 0}}, NULL);
+  return bad + bad_in_handler + (handled == 0);
+}
+
+/* Libraries come and go beside the work. */
+static long work_beside_libraries(void) {
+  pthread_t worker;
+  void *result;
+  long bad = 0;
+  pthread_create(&worker, NULL, work, NULL);
+  for (int i = 0; i < 1000; i++) {
+    void *library = dlopen("libutil.so.1", RTLD_NOW | RTLD_LOCAL);
+    if (!library) library = dlopen("libm.so.6", RTLD_NOW | RTLD_LOCAL);
+    bad += library == NULL;
+    if (library) bad += dlclose(library) != 0;
+  }
+  pthread_join(worker, &result);
+  return bad + (long)result;
+}
+
 /* Installs a restriction that survives exec, and starts over without asking for it again. */
 static void restrict_and_restart(char **argv) {
   struct sock_filter allow_all = {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW};
@@ -106,6 +161,13 @@ int main(int argc, char **argv) {
     for (int number = 500; number < 530; number++) dup2(file, number);
     bad += (long)work(NULL);
     bad += lseek(file, 0, SEEK_END) != 0;
+  } else if (argc > 3 && argv[3][0] == 'p') {
+    usleep(300000);
+    bad += prefork(4);
+  } else if (argc > 3 && argv[3][0] == 'g') {
+    bad += work_under_signals();
+  } else if (argc > 3 && argv[3][0] == 'd') {
+    bad += work_beside_libraries();
   } else if (argc > 3 && (argv[3][0] == 'm' || argv[3][0] == 's')) {
     restrict_and_restart(argv);
     return 77;
@@ -133,7 +195,7 @@ int main(int argc, char **argv) {
       bad += (long)result;
     }
   }
-  printf("bad=%ld single=%d calls=%d work=%llu\n", bad, __libc_single_threaded, calls != 0,
-         (unsigned long long)tidegate_work_total);
+  printf("bad=%ld single=%d calls=%d work=%llu first=%ld second=%ld third=%ld\n", bad, __libc_single_threaded,
+         calls[0] != 0, (unsigned long long)tidegate_work_total, calls[1], calls[2], calls[3]);
   return bad != 0;
 }

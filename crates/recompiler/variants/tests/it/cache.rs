@@ -8,12 +8,13 @@ use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 use tidegate_format::FunctionHash;
 use tidegate_format::blob::Blob;
-use tidegate_format::request::{CompileError, CompileErrorKind, Response};
+use tidegate_format::request::{CompileError, CompileErrorKind, Constant, Response};
 use tidegate_format::scenario::Scenario;
 use tidegate_variants::VariantsError;
 use tidegate_variants::cache::{Cache, Key, KeyParts, Label, Stored};
 use tidegate_variants::compile::{Job, Worker};
 use tidegate_variants::processor::Processor;
+use tidegate_variants::recipe::Recipe;
 
 fn cache(limit_bytes: u64) -> (TempDir, Cache) {
     let folder = tempfile::tempdir().unwrap();
@@ -25,6 +26,8 @@ fn key(blob: &[u8]) -> Key {
     Key::new(&KeyParts {
         blob,
         scenario: "cpu",
+        candidate: 0,
+        constants: &[],
         worker: "w",
         cpu_model: "m",
         cpu_features: 1,
@@ -67,13 +70,24 @@ fn every_part_of_the_key_counts() {
     let base = KeyParts {
         blob: b"x",
         scenario: "cpu",
+        candidate: 0,
+        constants: &[],
         worker: "w",
         cpu_model: "m",
         cpu_features: 1,
         tunables: &[],
     };
+    let constants = [Constant {
+        register: 1,
+        value: 5,
+    }];
     let others = [
         KeyParts { blob: b"y", ..base },
+        KeyParts { candidate: 1, ..base },
+        KeyParts {
+            constants: &constants,
+            ..base
+        },
         KeyParts {
             scenario: "memory",
             ..base
@@ -227,7 +241,7 @@ fn compile(
         function: "triple",
         executable: "/bin/app",
         blob: &blob,
-        scenario: Scenario::Cpu,
+        recipe: &Recipe::plain(Scenario::Cpu),
         tunables: &[],
         run_as: None,
     };

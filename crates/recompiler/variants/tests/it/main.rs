@@ -6,10 +6,12 @@
 )]
 
 mod cache;
+mod constants;
 mod daemon;
 mod languages;
 mod orchestrator;
 mod real;
 mod runtime;
+mod storm;
 mod support;
 mod trial;

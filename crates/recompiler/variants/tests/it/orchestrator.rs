@@ -5,13 +5,15 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use tidegate_format::scenario::Scenario;
 use tidegate_types::{AppName, BootTime, Event, Mode};
+use tidegate_variants::choice::Choices;
 use tidegate_variants::compile::Worker;
 use tidegate_variants::heat::profile::{Pick, Profile};
 use tidegate_variants::heat::resolve::Resolver;
 use tidegate_variants::heat::{Sampler, Scope};
 use tidegate_variants::orchestrator::{Orchestrator, Settings, Wish};
+use tidegate_variants::recipe::Recipe;
 use tidegate_variants::switchboard::Switchboard;
-use tidegate_variants::trial::Config;
+use tidegate_variants::trial::{Config, Gain, Ground, Verdict};
 
 fn kernel(test: &str) -> Option<(Bench, Worker)> {
     let tools = Tools::find(test)?;
@@ -24,6 +26,11 @@ fn kernel(test: &str) -> Option<(Bench, Worker)> {
 fn boot_now() -> BootTime {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     BootTime(time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs())
+}
+
+fn utc_now_s() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.unwrap().as_secs()
 }
 
 fn wish(process: u32, from_s: f64, until_s: f64, mode: Mode) -> Wish {
@@ -119,6 +126,94 @@ fn quick_settings(folder: &std::path::Path) -> Settings {
     }
 }
 
+/// A verdict that says that the variant of every function helps.
+fn helping() -> Verdict {
+    let gain = Gain {
+        estimate: 0.2,
+        lower: 0.1,
+        upper: 0.3,
+    };
+    Verdict {
+        kept: true,
+        ground: Ground::Helps,
+        over_base: gain,
+        over_placebo: gain,
+        blocks: 48,
+        dropped: 0,
+    }
+}
+
+#[test]
+fn accepted_variants_are_loaded_before_the_onset_and_switched_at_it() {
+    let test = "orchestrator_ahead";
+    let Some((bench, worker)) = kernel(test) else {
+        return;
+    };
+    if !can_sample(test) {
+        return;
+    }
+    let server = bench.serve_with(Some(worker));
+    let board = server.board();
+    let child = bench.run(&["300"]);
+    let process = child.id();
+    wait_until("the runtime connects", || board.is_connected(process));
+    let settings = quick_settings(bench.folder.path());
+    let model = &board.options().processor.model;
+    let mut choices = Choices::default();
+    for info in board.functions(process).unwrap() {
+        let recipe = Recipe::plain(Scenario::Cpu);
+        for at_utc_s in [1, 2] {
+            let at_utc_s = utc_now_s() - 1000 + at_utc_s;
+            choices.put((info.hash, &recipe, model), &info.name, helping(), at_utc_s);
+        }
+    }
+    choices.save(&settings.choices_path).unwrap();
+    let orchestrator = Orchestrator::start(board.clone(), settings);
+    orchestrator.submit(vec![wish(process, 600.0, 900.0, Mode::Enforce)]);
+    let loaded = || {
+        let functions = board.functions(process).unwrap();
+        functions
+            .into_iter()
+            .find(|info| info.loaded.contains(&Scenario::Cpu))
+    };
+    let end = Instant::now() + Duration::from_mins(1);
+    while loaded().is_none() {
+        assert!(Instant::now() < end, "{:?}", orchestrator.status());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let name = loaded().unwrap().name;
+    assert_eq!(
+        current_of(board, process, &name),
+        Scenario::Base,
+        "not before the onset"
+    );
+    let compiles = board
+        .cache_list(rustix::process::geteuid().as_raw())
+        .unwrap()
+        .len();
+    let onset = Instant::now() + Duration::from_millis(500);
+    orchestrator.submit(vec![wish(process, 0.5, 900.0, Mode::Enforce)]);
+    wait_until("switched at the onset", || {
+        current_of(board, process, &name) == Scenario::Cpu
+    });
+    eprintln!(
+        "switched {:?} after the onset",
+        Instant::now().saturating_duration_since(onset)
+    );
+    assert!(Instant::now() >= onset, "not before the onset");
+    orchestrator.submit(vec![wish(process, -10.0, -1.0, Mode::Enforce)]);
+    wait_until("the base is back", || {
+        current_of(board, process, &name) == Scenario::Base
+    });
+    let later = board
+        .cache_list(rustix::process::geteuid().as_raw())
+        .unwrap()
+        .len();
+    assert!(later >= compiles);
+    drop(orchestrator);
+    assert!(stop(child).contains("bad=0"));
+}
+
 /// What the slot of one function leads to.
 fn current_of(board: &Switchboard, process: u32, name: &str) -> Scenario {
     let functions = board.functions(process).unwrap();
@@ -185,12 +280,8 @@ fn a_wish_leads_from_heat_to_a_compiled_tried_and_reverted_variant() {
     let verdict = verdict.unwrap();
     eprintln!("{verdict:?}");
     let state = |board: &Switchboard| current_of(board, process, &verdict.function);
-    let expect = if verdict.kept {
-        Scenario::Cpu
-    } else {
-        Scenario::Base
-    };
-    wait_until("the verdict is carried out", || state(board) == expect);
+    // Kept or not: until another episode confirms it, the base stays.
+    wait_until("the base is in place", || state(board) == Scenario::Base);
 
     orchestrator.submit(Vec::new());
     wait_until("the base is put back", || state(board) == Scenario::Base);

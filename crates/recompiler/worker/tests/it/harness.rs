@@ -65,24 +65,66 @@ impl Program {
     pub(crate) fn request(&self, name: &str, scenario: Scenario) -> Request {
         Request {
             scenario,
+            candidate: 0,
             cpu_features: host_features(),
             tune_cpu: String::new(),
             tunables: Vec::new(),
+            constants: Vec::new(),
             blob: self.function(name).blob.clone(),
         }
     }
 
-    /// The image of a function, by the worker.
+    /// The image of a function, by the first candidate.
     pub(crate) fn image(&self, name: &str, scenario: Scenario) -> Vec<u8> {
         run_worker(&self.request(name, scenario))
             .0
             .unwrap_or_else(|error| panic!("{name} for {scenario}: {error}"))
     }
 
+    /// The image of a function by another candidate.
+    pub(crate) fn candidate(&self, name: &str, scenario: Scenario, candidate: u8) -> Vec<u8> {
+        let request = Request {
+            candidate,
+            ..self.request(name, scenario)
+        };
+        run_worker(&request)
+            .0
+            .unwrap_or_else(|error| panic!("{name} for {scenario}/{candidate}: {error}"))
+    }
+
+    /// LLVM's record of a compile, as YAML.
+    pub(crate) fn record(&self, name: &str, scenario: Scenario, candidate: u8) -> String {
+        let request = Request {
+            candidate,
+            ..self.request(name, scenario)
+        };
+        let text = answer_of(&["--record"], &request.to_bytes()).unwrap();
+        String::from_utf8(text).unwrap()
+    }
+
+    /// A library that counts calls of the heap and tells their number at the end, to be loaded ahead.
+    pub(crate) fn interposer(&self) -> PathBuf {
+        let library = self.folder.path().join("interposer.so");
+        if !library.exists() {
+            let source = self.folder.path().join("interposer.c");
+            std::fs::write(&source, include_str!("interposer.c")).unwrap();
+            let mut command = Command::new("cc");
+            command
+                .args(["-O1", "-shared", "-fPIC", "-o"])
+                .args([&library, &source]);
+            assert!(command.status().unwrap().success());
+        }
+        library
+    }
+
     /// Writes an image in the form that `loader.h` reads.
     pub(crate) fn write_variant(&self, name: &str, image: &[u8]) -> PathBuf {
+        self.write_span(name, &Image::read(image).unwrap())
+    }
+
+    /// As [`write_variant`](Self::write_variant), of an image that was taken apart.
+    pub(crate) fn write_span(&self, name: &str, image: &Image<'_>) -> PathBuf {
         let function = self.function(name);
-        let image = Image::read(image).unwrap();
         assert_eq!(image.hash.to_string(), function.hash);
         let bytes = std::fs::read(&self.path).unwrap();
         let elf: ElfFile64<'_> = ElfFile64::parse(&*bytes).unwrap();
@@ -99,6 +141,7 @@ impl Program {
             let (kind, target) = match one.target {
                 RelocationTarget::Anchor(index) => (0, index),
                 RelocationTarget::Span(offset) => (1, offset),
+                RelocationTarget::Base => (2, 0),
             };
             writeln!(
                 text,
@@ -164,8 +207,14 @@ pub(crate) fn run_worker_on(bytes: &[u8]) -> Vec<u8> {
 
 /// As [`run_worker_on`], `None` where the worker did not end well.
 pub(crate) fn worker_answer(bytes: &[u8]) -> Option<Vec<u8>> {
+    answer_of(&[], bytes)
+}
+
+/// As [`worker_answer`], with arguments.
+fn answer_of(arguments: &[&str], bytes: &[u8]) -> Option<Vec<u8>> {
     let mut worker = Command::new(env!("CARGO_BIN_EXE_tidegate-worker"));
     let worker = worker
+        .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null());

@@ -37,6 +37,8 @@ static void load_variant(const char *path) {
     for (uint64_t i = 0; i < count; i++) {
         uint8_t *field = place + relocations[i][0];
         uint64_t target = (uint64_t)place + relocations[i][3];
+        /* Until something is loaded, the slot leads to the base body. */
+        if (relocations[i][2] == 2) memcpy(&target, (void *)(base + slot), 8);
         if (relocations[i][2] == 0) {
             const uint8_t *anchor = (const uint8_t *)(base + anchors + 8 * relocations[i][3]);
             int32_t delta;

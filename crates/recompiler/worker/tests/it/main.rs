@@ -6,6 +6,9 @@
 mod effects;
 mod exactness;
 mod harness;
+mod ir;
 mod privileges;
 mod refusals;
 mod round_trip;
+mod served;
+mod specialised;

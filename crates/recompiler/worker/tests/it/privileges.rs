@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 fn settled_status(pid: u32) -> Option<String> {
     loop {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-        if status.contains("NoNewPrivs:\t1") {
+        if status.contains("Seccomp:\t2") {
             return Some(status);
         }
         if status.contains("State:\tZ") {
