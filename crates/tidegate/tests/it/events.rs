@@ -8,14 +8,14 @@ fn an_event_is_announced_stands_on_the_map_and_is_taken_back() {
     let daemon = world.run(&[]);
     let apps = world.wait_for_apps();
     // The daemon's own app stays as long as the test does; the first one may be a program that ends.
-    let names: Vec<&str> = apps
+    let found: Vec<&str> = apps
         .as_array()
         .unwrap()
         .iter()
         .filter_map(|app| app["name"].as_str())
         .collect();
-    let own = names.iter().find(|name| name.contains("tidegate"));
-    let app = (*own.unwrap_or(&names[0])).to_owned();
+    let own = found.iter().find(|name| name.contains("tidegate"));
+    let app = (*own.unwrap_or(&found[0])).to_owned();
     let say = |arguments: &[&str], status: i32| {
         let output = world.verb("event", arguments);
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
