@@ -3,7 +3,7 @@
 //! Origins: `series_id,origin` and two thresholds. Forecasts: `series_id,origin,target`, twelve quantiles and the
 //! chances of exceeding both thresholds, empty for targets that are no event.
 
-use super::traces::{TableError, parse_time};
+use super::traces::{TableError, parse_time, rows};
 use crate::models::{
     Forecast, LEVELS, QUANTILES, TARGET_COUNT, TARGETS, THRESHOLDS, WINDOW_COUNT, WINDOW_TARGETS,
 };
@@ -31,12 +31,9 @@ pub type Forecasts = BTreeMap<(String, i64), Forecast>;
 /// Reads `series_id,origin,threshold,threshold` rows below a heading.
 pub fn read_origins(text: &str) -> Result<Vec<Origin>, TableError> {
     let mut origins = Vec::new();
-    for (number, line) in text.lines().enumerate().skip(1) {
-        if line.trim().is_empty() {
-            continue;
-        }
+    for (number, line) in rows(text) {
         let wrong = |problem: String| TableError {
-            line: number + 1,
+            line: number,
             problem,
         };
         let fields: Vec<&str> = line.trim_end().split(',').collect();
@@ -54,7 +51,7 @@ pub fn read_origins(text: &str) -> Result<Vec<Origin>, TableError> {
             time_s,
             written: (*written).to_owned(),
             thresholds,
-            line: number + 1,
+            line: number,
         });
     }
     if origins.is_empty() {
@@ -95,12 +92,9 @@ pub fn write_forecast(out: &mut String, start: &str, id: &str, origin: &str, for
 /// Reads a table of forecasts, from whatever program. Origins that lack a target are left out.
 pub fn read_forecasts(text: &str) -> Result<Forecasts, TableError> {
     let mut found: BTreeMap<(String, i64), (Forecast, usize)> = BTreeMap::new();
-    for (number, line) in text.lines().enumerate().skip(1) {
-        if line.trim().is_empty() {
-            continue;
-        }
+    for (number, line) in rows(text) {
         let wrong = |problem: String| TableError {
-            line: number + 1,
+            line: number,
             problem,
         };
         let (key, target, quantiles, chances) = forecast_row(line).map_err(wrong)?;

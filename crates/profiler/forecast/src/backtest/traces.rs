@@ -33,16 +33,19 @@ pub struct Meta {
 /// Length of a step of all series, in seconds: what the models count days and hours in.
 pub const STEP_S: u32 = 300;
 
+/// The rows below a heading that hold something, with the numbers of their lines, counted from 1.
+pub(super) fn rows(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let numbered = (1..).zip(text.lines()).skip(1);
+    numbered.filter(|(_, line)| !line.trim().is_empty())
+}
+
 /// Reads `series_id,timestamp,value` rows below a heading; series in the order in which they first appear.
 pub fn read_series(text: &str) -> Result<Vec<Trace>, TableError> {
     let mut traces: Vec<Trace> = Vec::new();
     let mut places: BTreeMap<&str, usize> = BTreeMap::new();
-    for (number, line) in text.lines().enumerate().skip(1) {
-        if line.trim().is_empty() {
-            continue;
-        }
+    for (number, line) in rows(text) {
         let wrong = |problem: String| TableError {
-            line: number + 1,
+            line: number,
             problem,
         };
         let (id, time_s, value) = read_row(line).map_err(wrong)?;

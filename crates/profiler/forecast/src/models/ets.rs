@@ -216,7 +216,7 @@ impl SeriesModel for Ets {
     }
 
     fn last_s(&self) -> Option<i64> {
-        (!self.past.is_empty()).then(|| self.past.last_s())
+        self.past.newest_s()
     }
 
     fn forecast(&mut self) -> Option<Forecast> {

@@ -27,8 +27,7 @@ impl SeriesModel for Linear {
     }
 
     fn last_s(&self) -> Option<i64> {
-        let past = self.series.past();
-        (!past.is_empty()).then(|| past.last_s())
+        self.series.past().newest_s()
     }
 
     fn forecast(&mut self) -> Option<Forecast> {

@@ -170,6 +170,11 @@ impl Past {
         self.seen
     }
 
+    /// Beginning of the newest step in Unix seconds; `None` while nothing is kept.
+    pub fn newest_s(&self) -> Option<i64> {
+        (!self.is_empty()).then(|| self.last_s())
+    }
+
     /// Beginning of the last step, in Unix seconds; 0 before the first.
     pub fn last_s(&self) -> i64 {
         self.last_s.unwrap_or(0)

@@ -107,8 +107,7 @@ impl SeriesModel for Recurrent {
     }
 
     fn last_s(&self) -> Option<i64> {
-        let past = self.series.past();
-        (!past.is_empty()).then(|| past.last_s())
+        self.series.past().newest_s()
     }
 
     /// Without a trained network the residual blocks speak.
