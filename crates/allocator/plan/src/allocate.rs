@@ -7,6 +7,7 @@ use crate::episode::Episode;
 use crate::found::{Found, Key};
 use crate::gate::{self, Reach};
 use crate::policy::{Policy, Pool};
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use tidegate_types::{
     AppName, Apps, BootTime, Cause, Class, Knob, KnobValue, Lease, LeaseId, Managed, Resource, Unit,
@@ -121,9 +122,9 @@ pub(crate) fn limits(view: &View<'_>, episodes: &[Episode]) -> Vec<Lease> {
         .filter(|episode| !episode.left_alone)
         .filter_map(|episode| wish(view, episode))
         .collect();
-    wishes.sort_by(|left, right| {
-        let rank = right.class.cmp(&left.class);
-        rank.then_with(|| (left.episode.start, left.app).cmp(&(right.episode.start, right.app)))
+    wishes.sort_by_key(|wish| {
+        let (unseen, since) = wish.episode.precedence();
+        (Reverse(wish.class), unseen, since, wish.app)
     });
     let mut edges: BTreeSet<BootTime> = BTreeSet::new();
     for wish in &wishes {

@@ -141,6 +141,11 @@ impl Episode {
         self.is_ahead(now) && self.start.seconds_since(now) > unsure_s
     }
 
+    /// Orders episodes whose wishes do not all fit: who was seen to wait goes before who is expected to, each by when.
+    pub(crate) fn precedence(&self) -> (bool, BootTime) {
+        (self.onset_seen.is_none(), self.onset_seen.unwrap_or(self.start))
+    }
+
     /// Takes the newest forecast of the same onset, as long as nothing was done.
     pub(crate) fn follow(&mut self, entry: &MapEntry, onset: Quantiles) {
         let left_alone = self.left_alone;

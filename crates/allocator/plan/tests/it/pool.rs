@@ -151,6 +151,49 @@ fn two_crowds_at_once_share_what_there_is() {
 }
 
 #[test]
+fn who_waits_goes_before_who_is_expected_to() {
+    let mut world = World::new(SHARED);
+    world.sample(99.0, &[], &[]);
+    world.foresee(99.0, vec![onset(limit_of("web"), 0.9, 101.0, 0.8)]);
+    let foreseen = world.plan(99.0);
+    let limits = world.limits(at(100.9).boot, &foreseen.leases);
+    assert_eq!(
+        limits[&name("web")],
+        1.275,
+        "nobody waits, so the foreseen crowd is prepared for"
+    );
+    world.event(
+        100.9,
+        &Event::Waiting {
+            unit: limit_of("db"),
+            share: 0.5,
+        },
+    );
+    let plan = world.plan(100.9);
+    let limits = world.limits(at(100.9).boot, &plan.leases);
+    assert_eq!(
+        limits[&name("db")],
+        1.3,
+        "whoever waits gets what the floors leave"
+    );
+    assert_eq!(limits[&name("web")], 0.4, "the other keeps what was found");
+    world.event(
+        101.2,
+        &Event::Waiting {
+            unit: limit_of("web"),
+            share: 0.5,
+        },
+    );
+    let plan = world.plan(101.2);
+    let limits = world.limits(at(101.2).boot, &plan.leases);
+    assert_eq!(
+        limits[&name("db")],
+        1.3,
+        "the second to wait takes nothing from the first"
+    );
+}
+
+#[test]
 fn where_nothing_would_be_gained_nobody_is_lowered() {
     let mut world = World::new(&SHARED.replace("cpu = { floor = 0.1 }", "cpu = { floor = 1.0 }"));
     world.sample(99.0, &[], &[]);
