@@ -86,7 +86,7 @@ pub(crate) fn may_use_socket(caller: Caller, own_uid: u32) -> bool {
 /// Middleware of the socket; its state is the daemon's user id.
 pub(crate) async fn only_own_user(
     State(own_uid): State<u32>,
-    ConnectInfo(peer): ConnectInfo<crate::server::Peer>,
+    ConnectInfo(peer): ConnectInfo<crate::door::Peer>,
     mut request: Request,
     next: Next,
 ) -> Response {

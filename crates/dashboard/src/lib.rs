@@ -13,6 +13,7 @@ mod assemble;
 mod backend;
 pub mod calibration;
 pub mod client;
+mod door;
 mod guard;
 mod metrics;
 mod page;

@@ -2,33 +2,27 @@
 //!
 //! Binding happens in the caller, so that a port in use is an error with a remedy before the daemon says
 //! that it runs; serving happens on one thread with a single-threaded runtime and a few helpers for what
-//! blocks. The doors are bounded, so that no caller can take the daemon's descriptors.
+//! blocks.
 
-use crate::backend::{Backend, Caller, Control};
+use crate::backend::{Backend, Control};
+use crate::door::{Bounded, Peer};
 use crate::guard;
 use crate::routes::{self, Rooms};
 use crate::shared::Shared;
-use axum::extract::connect_info::Connected;
 use axum::http::StatusCode;
 use axum::middleware;
-use axum::serve::{IncomingStream, Listener};
 use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tower_http::timeout::TimeoutLayer;
 
-/// Connections at one door: ten tabs of a browser, and room for the scrapers.
-const MAX_CONNECTIONS: usize = 64;
 /// Threads for what blocks: a report must not keep a `pause` waiting.
 const BLOCKING_THREADS: usize = 4;
 /// A reader that waits longer has left.
@@ -150,90 +144,6 @@ fn bind_socket(path: &Path) -> Result<UnixListener, ServeError> {
         path: path.to_owned(),
         source,
     })
-}
-
-/// A listener that lets in [`MAX_CONNECTIONS`] at a time; the others wait in the kernel's queue.
-struct Bounded<L> {
-    inner: L,
-    room: Arc<Semaphore>,
-}
-
-impl<L> Bounded<L> {
-    fn new(inner: L) -> Self {
-        Self {
-            inner,
-            room: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
-        }
-    }
-}
-
-/// A connection that gives its place back when it closes.
-struct Guest<S> {
-    stream: S,
-    _place: Option<OwnedSemaphorePermit>,
-}
-
-impl<L: Listener<Io: Unpin>> Listener for Bounded<L> {
-    type Io = Guest<L::Io>;
-    type Addr = L::Addr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        // The semaphore is never closed, so there is always a place in the end.
-        let place = Arc::clone(&self.room).acquire_owned().await.ok();
-        let (stream, address) = self.inner.accept().await;
-        let guest = Guest {
-            stream,
-            _place: place,
-        };
-        (guest, address)
-    }
-
-    fn local_addr(&self) -> io::Result<Self::Addr> {
-        self.inner.local_addr()
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Guest<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Guest<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-}
-
-/// Who is at the other end; `None` where the kernel did not say.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer(pub(crate) Option<Caller>);
-
-impl Connected<IncomingStream<'_, Bounded<tokio::net::UnixListener>>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, Bounded<tokio::net::UnixListener>>) -> Self {
-        let credentials = stream.io().stream.peer_cred().ok();
-        Self(credentials.map(|credentials| Caller {
-            uid: credentials.uid(),
-            gid: credentials.gid(),
-            pid: credentials.pid(),
-        }))
-    }
 }
 
 async fn stopped(mut stop: watch::Receiver<bool>) {
