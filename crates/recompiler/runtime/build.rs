@@ -1,4 +1,5 @@
-//! Makes `libtidegate_runtime.a` next to the profile's other outputs.
+//! Makes `libtidegate_runtime.a` (for executables) and `libtidegate_library.a` (for shared libraries) next to the
+//! profile's other outputs.
 //!
 //! Why so: a `no_std` static library must abort on panic, while the workspace unwinds, and Cargo knows one
 //! panic strategy per profile. So the compiler is called here once more, for two crates without dependencies.
@@ -37,12 +38,28 @@ fn main() -> Result<(), Box<dyn Error>> {
     let whole = out.join("whole.a");
     compile(&here.join("src/lib.rs"), "tidegate_runtime", &flags, &whole)?;
 
-    let object = take_object(&whole, &out)?;
-    let archive = profile_folder(&out)?.join("libtidegate_runtime.a");
+    let archive = make_archive(&whole, &out, "tidegate_runtime")?;
+    println!("cargo::metadata=archive={}", archive.display());
+
+    let entry = out.join("whole_library.a");
+    let flags = ["--crate-type=staticlib", "-Clto=fat"];
+    compile(
+        &here.join("src/library_entry.rs"),
+        "tidegate_library",
+        &flags,
+        &entry,
+    )?;
+    make_archive(&entry, &out, "tidegate_library")?;
+    Ok(())
+}
+
+/// `lib<name>.a` beside the profile's other outputs, of the own object in `whole`.
+fn make_archive(whole: &Path, out: &Path, name: &str) -> Result<PathBuf, Box<dyn Error>> {
+    let object = take_object(whole, out, name)?;
+    let archive = profile_folder(out)?.join(format!("lib{name}.a"));
     let _ = fs::remove_file(&archive);
     run(Command::new("ar").arg("crsD").arg(&archive).arg(&object))?;
-    println!("cargo::metadata=archive={}", archive.display());
-    Ok(())
+    Ok(archive)
 }
 
 fn compile(source: &Path, name: &str, flags: &[&str], output: &Path) -> Result<(), Box<dyn Error>> {
@@ -63,7 +80,7 @@ fn compile(source: &Path, name: &str, flags: &[&str], output: &Path) -> Result<(
 }
 
 /// The archive's own object: the one member that is not of Rust's libraries.
-fn take_object(whole: &Path, out: &Path) -> Result<PathBuf, Box<dyn Error>> {
+fn take_object(whole: &Path, out: &Path, name: &str) -> Result<PathBuf, Box<dyn Error>> {
     let listing = Command::new("ar").arg("t").arg(whole).output()?;
     let names = String::from_utf8(listing.stdout)?;
     let own: Vec<&str> = names
@@ -78,7 +95,7 @@ fn take_object(whole: &Path, out: &Path) -> Result<PathBuf, Box<dyn Error>> {
         .arg(whole)
         .arg(member)
         .current_dir(out))?;
-    let object = out.join("tidegate_runtime.o");
+    let object = out.join(format!("{name}.o"));
     fs::rename(out.join(member), &object)?;
     Ok(object)
 }

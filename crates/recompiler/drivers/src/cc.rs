@@ -34,9 +34,13 @@ fn become_clang(arguments: &[OsString], language: Language) -> Result<Infallible
 pub fn command(arguments: &[OsString], tools: &Tools) -> Result<Command, DriverError> {
     let traits = command_line::traits(arguments);
     let mut all = command_line::compiler_arguments(arguments, tools);
-    let may_link = !traits.never_links && !traits.inner && !arguments.is_empty() && tools.runtime.is_some();
-    if may_link && command_line::links_executable(&plan(&all, tools)?) {
-        all.extend(command_line::runtime_arguments(tools));
+    let may_link = !traits.never_links && !traits.inner && !arguments.is_empty();
+    let has_runtime = tools.runtime.is_some() || tools.library.is_some();
+    if may_link
+        && has_runtime
+        && let Some(linked) = command_line::linked(&plan(&all, tools)?)
+    {
+        all.extend(command_line::runtime_arguments(tools, linked));
     }
     let mut command = Command::new(&tools.clang);
     command.args(&all);

@@ -99,14 +99,27 @@ pub fn compiler_arguments(arguments: &[OsString], tools: &Tools) -> Vec<OsString
     all
 }
 
-/// What is added behind the arguments where an executable is linked.
-pub fn runtime_arguments(tools: &Tools) -> Vec<OsString> {
-    let Some(runtime) = &tools.runtime else {
+/// What is linked in the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Linked {
+    /// An executable with C start files.
+    Executable,
+    /// A shared library with them.
+    Library,
+}
+
+/// What is added behind the arguments where something is linked: all of the archive that belongs there.
+pub fn runtime_arguments(tools: &Tools, linked: Linked) -> Vec<OsString> {
+    let archive = match linked {
+        Linked::Executable => &tools.runtime,
+        Linked::Library => &tools.library,
+    };
+    let Some(archive) = archive else {
         return Vec::new();
     };
     let words = [
         OsStr::new("--whole-archive"),
-        runtime.as_os_str(),
+        archive.as_os_str(),
         OsStr::new("--no-whole-archive"),
     ];
     words
@@ -115,16 +128,22 @@ pub fn runtime_arguments(tools: &Tools) -> Vec<OsString> {
         .collect()
 }
 
-/// Whether clang's own plan (what `-###` prints) ends in linking an executable with C start files. Shared
-/// objects, `-r`, `-nostdlib` and programs with their own start code have none, and get no runtime.
-pub fn links_executable(plan: &str) -> bool {
-    let Some(last) = plan.lines().rev().find(|line| line.trim_start().starts_with('"')) else {
-        return false;
-    };
-    !last.contains("\"-cc1")
-        && ["/crt1.o\"", "/Scrt1.o\"", "/rcrt1.o\"", "/gcrt1.o\""]
-            .iter()
-            .any(|file| last.contains(file))
+/// What clang's own plan (what `-###` prints) ends in linking. `-r`, `-nostdlib` and programs with their own start
+/// code have no C start files, and get no runtime.
+pub fn linked(plan: &str) -> Option<Linked> {
+    let last = plan
+        .lines()
+        .rev()
+        .find(|line| line.trim_start().starts_with('"'))?;
+    let has = |files: &[&str]| files.iter().any(|file| last.contains(file));
+    if last.contains("\"-cc1") {
+        return None;
+    }
+    if has(&["/crt1.o\"", "/Scrt1.o\"", "/rcrt1.o\"", "/gcrt1.o\""]) {
+        return Some(Linked::Executable);
+    }
+    let shared = has(&["\"-shared\""]) && has(&["/crti.o\""]);
+    shared.then_some(Linked::Library)
 }
 
 /// The value of [`FILE_REASONS_VARIABLE`], empty for none.
@@ -186,28 +205,31 @@ mod tests {
             clang: PathBuf::from("clang"),
             plugin: PathBuf::from("/lib/plugin.so"),
             runtime: None,
+            library: None,
             include: Some(PathBuf::from("/include")),
         };
         let all = compiler_arguments(&words("-O2 a.c -c"), &tools);
         assert_eq!(&all[all.len() - 6..all.len() - 3], words("-O2 a.c -c"));
         assert_eq!(all[1], "-fpass-plugin=/lib/plugin.so");
         assert_eq!(compiler_arguments(&words("-cc1 a.c"), &tools), words("-cc1 a.c"));
-        assert!(runtime_arguments(&tools).is_empty());
+        assert!(runtime_arguments(&tools, Linked::Executable).is_empty());
     }
 
     #[test]
-    fn clang_s_plan_tells_whether_an_executable_is_linked() {
-        let check = |plan: &str, expect: bool| assert_eq!(links_executable(plan), expect, "{plan}");
+    fn clang_s_plan_tells_what_is_linked() {
+        let check = |plan: &str, expect: Option<Linked>| assert_eq!(linked(plan), expect, "{plan}");
         check(
             "clang version\n \"clang\" \"-cc1\" \"a.c\"\n \"/usr/bin/ld\" \"/usr/lib/Scrt1.o\" \"a.o\"\n",
-            true,
+            Some(Linked::Executable),
         );
         check(
             " \"/usr/bin/ld\" \"-shared\" \"/usr/lib/crti.o\" \"a.o\"\n",
-            false,
+            Some(Linked::Library),
         );
-        check(" \"clang\" \"-cc1\" \"/x/crt1.o\"\n", false);
-        check("", false);
+        check(" \"/usr/bin/ld\" \"-shared\" \"a.o\"\n", None);
+        check(" \"/usr/bin/ld\" \"-r\" \"a.o\"\n", None);
+        check(" \"clang\" \"-cc1\" \"/x/crt1.o\"\n", None);
+        check("", None);
     }
 
     #[test]

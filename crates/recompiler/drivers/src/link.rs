@@ -51,7 +51,7 @@ pub(crate) fn beside(names: &'static [&'static str]) -> Result<PathBuf, DriverEr
 pub fn link(arguments: &[OsString]) -> Result<Infallible, DriverError> {
     let mut tools = Tools::find()?;
     if std::env::var_os(WITHOUT_RUNTIME_VARIABLE).is_some() {
-        tools.runtime = None;
+        (tools.runtime, tools.library) = (None, None);
     }
     let arguments = expand(arguments)?;
     let converter = Converter::new(&tools)?;

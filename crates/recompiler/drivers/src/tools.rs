@@ -13,6 +13,7 @@ pub const LIBRARY_VARIABLE: &str = "TIDEGATE_LIB_DIR";
 
 const PLUGIN: &str = "libtidegate_partition.so";
 const RUNTIME: &str = "libtidegate_runtime.a";
+const LIBRARY: &str = "libtidegate_library.a";
 const HEADER: &str = "tidegate.h";
 const DEBIAN_CLANG: &str = "/usr/lib/llvm-22/bin/clang";
 
@@ -34,6 +35,8 @@ pub struct Tools {
     pub plugin: PathBuf,
     /// The runtime's archive; `None` where it is not built: executables are then not switchable while they run.
     pub runtime: Option<PathBuf>,
+    /// What libraries carry of it: their word to the executable's runtime. `None` as for the runtime.
+    pub library: Option<PathBuf>,
     /// The folder of `tidegate.h`, where it is found.
     pub include: Option<PathBuf>,
 }
@@ -66,6 +69,7 @@ impl Tools {
             },
             plugin,
             runtime: first_file(&folders, RUNTIME),
+            library: first_file(&folders, LIBRARY),
             include: find_include(&folders),
         })
     }

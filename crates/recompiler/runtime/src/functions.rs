@@ -4,10 +4,10 @@
 //! can fail was done before, when the image was loaded. While a function's calls are counted, its slot leads
 //! to the counting stub and the stub's target is stored instead.
 //!
-//! Not here: mapping, sockets, threads. One thread at a time changes this state (the helper, or the fork
-//! handler while the helper stands still); the app's threads only read slots and targets.
+//! Not here: mapping, sockets, threads. One thread at a time changes this state (whoever is inside the gate);
+//! the app's threads only read slots and targets.
 
-use crate::executable::Executable;
+use crate::binary::Binary;
 use crate::stub::{Capture, Counted};
 use core::sync::atomic::{AtomicU64, Ordering};
 use tidegate_format::message::{CAPTURE_WORDS, Reason};
@@ -36,18 +36,19 @@ pub struct Function {
     capture: Option<&'static Capture>,
     capture_stub: u64,
     capturing: bool,
+    anchors_sum: u64,
 }
 
 impl Function {
     /// Reads the descriptor at `record`; a damaged one is kept, with its reason, so that indices stay.
-    pub fn read(executable: &Executable, record: u64) -> Option<Self> {
-        let bytes = executable.bytes(record, DESCRIPTOR_LENGTH)?;
+    pub fn read(binary: &Binary, record: u64) -> Option<Self> {
+        let bytes = binary.bytes(record, DESCRIPTOR_LENGTH)?;
         let descriptor = Descriptor::read(bytes).ok()?;
         let body = descriptor.body.target(record).unwrap_or(0);
         let slot = descriptor
             .slot
             .target(record)
-            .and_then(|address| executable.cell(address));
+            .and_then(|address| binary.cell(address));
         let holds_body = slot.is_some_and(|slot| body != 0 && slot.load(Ordering::Relaxed) == body);
         let mut entries = [0; SCENARIOS];
         entries[Scenario::Base as usize] = body;
@@ -68,22 +69,23 @@ impl Function {
             capture: None,
             capture_stub: 0,
             capturing: false,
+            anchors_sum: 0,
         })
     }
 
     /// Its linker name.
-    pub fn name(&self, executable: &Executable) -> &'static str {
+    pub fn name(&self, binary: &Binary) -> &'static str {
         let address = self.descriptor.name.target(self.record).unwrap_or(0);
-        let bytes = executable.bytes(address, self.descriptor.name_length as usize);
+        let bytes = binary.bytes(address, self.descriptor.name_length as usize);
         bytes
             .and_then(|bytes| core::str::from_utf8(bytes).ok())
             .unwrap_or("?")
     }
 
     /// Its blob.
-    pub fn blob(&self, executable: &Executable) -> &'static [u8] {
+    pub fn blob(&self, binary: &Binary) -> &'static [u8] {
         let address = self.descriptor.blob.target(self.record).unwrap_or(0);
-        executable
+        binary
             .bytes(address, self.descriptor.blob_length as usize)
             .unwrap_or(&[])
     }
@@ -92,18 +94,18 @@ impl Function {
     ///
     /// # Errors
     /// [`Reason::BadAnchor`] for an entry outside of the table, of an unknown kind, or that nobody defined.
-    pub fn anchor(&self, executable: &Executable, index: u32) -> Result<u64, Reason> {
+    pub fn anchor(&self, binary: &Binary, index: u32) -> Result<u64, Reason> {
         let table = self
             .descriptor
             .anchors
             .target(self.record)
             .ok_or(Reason::BadAnchor)?;
         let length = self.descriptor.anchor_count as usize * tidegate_format::section::ANCHOR_LENGTH;
-        let bytes = executable.bytes(table, length).ok_or(Reason::BadAnchor)?;
+        let bytes = binary.bytes(table, length).ok_or(Reason::BadAnchor)?;
         let entry = AnchorEntry::read(bytes, index as usize).map_err(|_| Reason::BadAnchor)?;
         let target = entry.reference.target(table).ok_or(Reason::BadAnchor)?;
         let address = if entry.is_indirect() {
-            executable
+            binary
                 .cell(target)
                 .ok_or(Reason::BadAnchor)?
                 .load(Ordering::Relaxed)
@@ -115,6 +117,40 @@ impl Function {
         } else {
             Ok(address)
         }
+    }
+
+    /// A number that differs where an anchor stands for another address: images hold the addresses of anchors.
+    fn anchors_sum(&self, binary: &Binary) -> u64 {
+        const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+        let addresses =
+            (0..self.descriptor.anchor_count).map(|index| self.anchor(binary, index).unwrap_or(0));
+        addresses.fold(self.body(), |sum, address| {
+            (sum ^ address).rotate_left(23).wrapping_mul(ODD)
+        })
+    }
+
+    /// Remembers what the addresses are that images may hold, before the first is loaded.
+    pub fn note_anchors(&mut self, binary: &Binary) {
+        self.anchors_sum = self.anchors_sum(binary);
+    }
+
+    /// Takes over what was loaded for the same function before its library was closed, where every address in it still
+    /// holds: the library came back to the same place.
+    pub fn inherit(&mut self, before: &Self, binary: &Binary) {
+        let same =
+            self.descriptor.hash == before.descriptor.hash && self.anchors_sum(binary) == before.anchors_sum;
+        if same && self.reason == Reason::None {
+            self.entries = before.entries;
+            self.anchors_sum = before.anchors_sum;
+            (self.counted, self.stub) = (before.counted, before.stub);
+            (self.capture, self.capture_stub) = (before.capture, before.capture_stub);
+        }
+    }
+
+    /// Says that the function is about to vanish with its library: the base first, then nothing is touched any more.
+    pub fn leave(&mut self) {
+        self.release();
+        self.reason = Reason::Closed;
     }
 
     /// Where its base code is.
@@ -266,7 +302,8 @@ impl Function {
 
     /// Ends noting; writes what was noted into `place` and gives its length in bytes.
     pub fn disarm(&mut self, place: &mut [u8]) -> usize {
-        let (Some(capture), Some(slot), true) = (self.capture, self.slot, self.capturing) else {
+        let armed = self.capturing && self.reason == Reason::None;
+        let (Some(capture), Some(slot), true) = (self.capture, self.slot, armed) else {
             return 0;
         };
         slot.store(self.entries[self.current as usize], Ordering::Release);

@@ -12,7 +12,7 @@
 //! failed `connect` each.
 
 use crate::connection::{Connection, Lost};
-use crate::gate;
+use crate::gate::{self, Gated};
 use crate::process::Process;
 use crate::sys::{self, Clock, ProcessQuestion};
 use tidegate_format::message::{HEADER_BYTES, REPLY_LIMIT_BYTES, Reason, Reply, Request};
@@ -76,8 +76,8 @@ impl Helper {
     }
 
     /// The life of the thread; returns when it must end for good.
-    pub fn run(&mut self, process: &mut Process, socket_path: &[u8], first: Option<Connection>) {
-        process.set_helper_thread(sys::thread_id());
+    pub fn run(&mut self, process: &Gated<Process>, socket_path: &[u8], first: Option<Connection>) {
+        process.with(|process| process.set_helper_thread(sys::thread_id()));
         let mut retry_us = FIRST_RETRY_US;
         let mut next = first;
         if next.is_none() {
@@ -92,18 +92,17 @@ impl Helper {
                 gate::set_connection(None);
                 connection.close();
             }
-            if process.is_touched() {
-                gate::closed(|| process.release());
-            }
+            process.with(Process::release);
             sys::sleep_us(retry_us);
             retry_us = (retry_us * 2).min(LAST_RETRY_US);
             next = Connection::open(socket_path);
         }
-        gate::closed(|| process.release());
+        process.with(Process::release);
     }
 
-    fn serve(&mut self, process: &mut Process, connection: &Connection) -> Result<(), Lost> {
-        let length = process.hello(self.text).encode(self.reply).map_err(|_| Lost)?;
+    fn serve(&mut self, process: &Gated<Process>, connection: &Connection) -> Result<(), Lost> {
+        let hello = process.with(|process| process.hello(self.text).encode(self.reply));
+        let length = hello.map_err(|_| Lost)?;
         connection.send(self.reply.get(..length).ok_or(Lost)?)?;
         loop {
             let header = {
@@ -127,7 +126,7 @@ impl Helper {
     /// A request with an image: its memory is given back once it is answered.
     fn serve_long(
         &mut self,
-        process: &mut Process,
+        process: &Gated<Process>,
         connection: &Connection,
         kind: u16,
         body_bytes: usize,
@@ -149,34 +148,37 @@ pub fn is_welcome() -> bool {
 }
 
 /// While waiting: whether something is switched. When the limit passed in silence, nothing is afterwards.
-fn look_around(process: &mut Process, limit_passed: bool) -> Result<bool, Lost> {
+fn look_around(process: &Gated<Process>, limit_passed: bool) -> Result<bool, Lost> {
     if !is_welcome() {
         return Err(Lost);
     }
-    if limit_passed && process.is_touched() {
-        gate::closed(|| process.release());
-    }
-    Ok(process.is_touched())
+    Ok(process.with(|process| {
+        if limit_passed && process.is_touched() {
+            process.release();
+        }
+        process.is_touched()
+    }))
 }
 
 /// Carries out one request and sends its reply. A heartbeat has none.
 fn answer(
-    process: &mut Process,
+    process: &Gated<Process>,
     connection: &Connection,
     kind: u16,
     body: &[u8],
     (reply, list): (&mut [u8], &mut [u8]),
 ) -> Result<(), Lost> {
-    let answer = match Request::decode(kind, body) {
+    let length = match Request::decode(kind, body) {
         Ok(Request::Heartbeat) => return Ok(()),
         Ok(Request::Storm {
             duration_ms,
             pause_us,
-        }) => storm(process, connection, duration_ms, pause_us),
-        Ok(request) => gate::closed(|| carry_out(process, request, list)),
-        Err(_) => Reply::Refused(Reason::BadRequest),
+        }) => storm(process, connection, duration_ms, pause_us).encode(reply),
+        // Encoded inside the gate: a blob lies in a library that may be closed right afterwards.
+        Ok(request) => process.with(|process| carry_out(process, request, list).encode(reply)),
+        Err(_) => Reply::Refused(Reason::BadRequest).encode(reply),
     };
-    let length = answer.encode(reply).map_err(|_| Lost)?;
+    let length = length.map_err(|_| Lost)?;
     connection.send(reply.get(..length).ok_or(Lost)?)
 }
 
@@ -205,7 +207,12 @@ fn carry_out<'b>(process: &mut Process, request: Request<'_>, list: &'b mut [u8]
 
 /// All functions with loaded images, round and round, until the time is over or the daemon is gone. The base
 /// is in place afterwards.
-fn storm(process: &mut Process, connection: &Connection, duration_ms: u32, pause_us: u32) -> Reply<'static> {
+fn storm(
+    process: &Gated<Process>,
+    connection: &Connection,
+    duration_ms: u32,
+    pause_us: u32,
+) -> Reply<'static> {
     let begin_ns = sys::clock_ns(Clock::Monotonic);
     let end_ns = begin_ns + u64::from(duration_ms) * 1_000_000;
     let (mut functions, mut switches, mut failures, mut rounds) = (0, 0, 0, 0);
@@ -215,7 +222,9 @@ fn storm(process: &mut Process, connection: &Connection, duration_ms: u32, pause
         heard_ns: begin_ns,
     };
     loop {
-        functions = gate::closed(|| process.storm_round(&mut switches, &mut failures)).max(functions);
+        functions = process
+            .with(|process| process.storm_round(&mut switches, &mut failures))
+            .max(functions);
         rounds += 1;
         let now_ns = sys::clock_ns(Clock::Monotonic);
         if now_ns >= end_ns || functions == 0 || !daemon.lives(connection, now_ns) {
@@ -225,7 +234,7 @@ fn storm(process: &mut Process, connection: &Connection, duration_ms: u32, pause
             sys::sleep_us(u64::from(pause_us));
         }
     }
-    gate::closed(|| process.release());
+    process.with(Process::release);
     let elapsed_ms = ((sys::clock_ns(Clock::Monotonic) - begin_ns) / 1_000_000) as u32;
     Reply::Storm {
         functions,

@@ -14,12 +14,15 @@
 #![no_std]
 
 pub mod area;
+pub mod binary;
 pub mod connection;
-pub mod executable;
 pub mod functions;
 pub mod gate;
 pub mod helper;
 pub mod imports;
+pub mod library;
+pub mod maps;
+pub mod member;
 pub mod place;
 pub mod process;
 pub mod processor;

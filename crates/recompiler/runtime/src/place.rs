@@ -1,4 +1,4 @@
-//! Where the code area goes: near the executable, so that calls and data references reach in 32 bits.
+//! Where a code area goes: near its executable or library, so that calls and data references reach in 32 bits.
 //!
 //! Why so: code that lies far away costs about 0.8 ns more per call, and cannot refer to the executable's
 //! symbols without a detour. Directly above the executable the heap grows (`brk`), so the area lies below the
@@ -19,6 +19,8 @@ const LOWEST_ADDRESS: u64 = 64 * 1024;
 const PAGE_BYTES: u64 = 4096;
 /// How many places are tried in each direction.
 const STEPS: u64 = 16;
+/// The same below a library, where other libraries lie and the arenas of threads.
+const LIBRARY_STEPS: u64 = 100;
 
 /// What is known about the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,19 +29,26 @@ pub struct Surroundings {
     pub lowest: u64,
     /// End of its highest segment.
     pub highest: u64,
-    /// The present end of the heap; it starts behind the executable.
-    pub program_break: u64,
+    /// The present end of the heap, where it grows behind this binary; behind a library, others may.
+    pub program_break: Option<u64>,
 }
 
 /// Start addresses to try, best first; all within reach of every byte of the executable.
 pub fn candidates(around: Surroundings) -> impl Iterator<Item = u64> {
-    let below = (0..STEPS).filter_map(move |step| {
+    let steps = if around.program_break.is_some() {
+        STEPS
+    } else {
+        LIBRARY_STEPS
+    };
+    let below = (0..steps).filter_map(move |step| {
         let distance = GUARD_BYTES + AREA_BYTES + step * AREA_BYTES * 4;
         around.lowest.checked_sub(distance).map(align_down)
     });
-    let heap_end = around.program_break.max(around.highest);
-    let above = (0..STEPS)
-        .map(move |step| align_down(heap_end + HEAP_ROOM_BYTES + PAGE_BYTES + step * AREA_BYTES * 4));
+    let heap_end = around.program_break.map(|heap_end| heap_end.max(around.highest));
+    let above = heap_end.into_iter().flat_map(|heap_end| {
+        (0..STEPS)
+            .map(move |step| align_down(heap_end + HEAP_ROOM_BYTES + PAGE_BYTES + step * AREA_BYTES * 4))
+    });
     below
         .chain(above)
         .filter(move |start| *start >= LOWEST_ADDRESS && reaches(*start, around))
@@ -66,7 +75,7 @@ mod tests {
             assert_eq!(start % PAGE_BYTES, 0);
             assert!(
                 start + AREA_BYTES + GUARD_BYTES <= around.lowest
-                    || *start >= around.program_break + HEAP_ROOM_BYTES
+                    || *start >= around.program_break.unwrap_or(u64::MAX - HEAP_ROOM_BYTES) + HEAP_ROOM_BYTES
             );
             assert!(around.highest.abs_diff(*start) < 1 << 31);
             assert!(around.lowest.abs_diff(start + AREA_BYTES) < 1 << 31);
@@ -80,10 +89,21 @@ mod tests {
         let found = check(Surroundings {
             lowest,
             highest: lowest + 0x10_0000,
-            program_break: lowest + 0x30_0000,
+            program_break: Some(lowest + 0x30_0000),
         });
         assert_eq!(found[0], align_down(lowest - GUARD_BYTES - AREA_BYTES));
         assert!(found.len() > 16);
+    }
+
+    #[test]
+    fn libraries_get_a_place_below() {
+        let lowest = 0x7fff_f7c0_0000;
+        let found = check(Surroundings {
+            lowest,
+            highest: lowest + 0x10_0000,
+            program_break: None,
+        });
+        assert!(found.len() > 50 && found.iter().all(|start| *start < lowest));
     }
 
     #[test]
@@ -91,7 +111,7 @@ mod tests {
         let found = check(Surroundings {
             lowest: 0x40_0000,
             highest: 0x60_0000,
-            program_break: 0x70_0000,
+            program_break: Some(0x70_0000),
         });
         assert!(found.iter().all(|start| *start > 0x4000_0000));
         assert!(!found.is_empty());
@@ -105,7 +125,7 @@ mod tests {
             check(Surroundings {
                 lowest,
                 highest,
-                program_break: highest
+                program_break: Some(highest)
             }),
             Vec::<u64>::new()
         );

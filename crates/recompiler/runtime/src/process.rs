@@ -1,14 +1,14 @@
 //! The whole state of the runtime in one process, and the requests that change it.
 //!
-//! Why so: one value owns the functions, the code area and the identity; the helper thread holds it, the fork
-//! handler borrows it while the helper stands still. It lies in memory that the runtime mapped itself.
+//! Why so: one value owns the functions, the code areas and the identity; whoever is inside the gate may change it:
+//! the helper, a thread that loads or closes a library, the fork handler while the helper stands still. Functions are
+//! numbered through: those of the executable, then library by library as they came. Numbers are not used again.
 //!
 //! Not here: the socket and its timeouts.
 
-use crate::area::Area;
-use crate::executable::{Executable, File};
 use crate::functions::Function;
-use crate::place::Surroundings;
+use crate::library;
+use crate::member::Member;
 use crate::relocate::relocate;
 use crate::stub::{self, CAPTURE_STUB_BYTES, Capture, Counted, STUB_BYTES};
 use crate::{processor, sys, unwind};
@@ -20,48 +20,139 @@ use tidegate_format::message::{
 };
 use tidegate_format::scenario::Scenario;
 use tidegate_format::section::MAY_UNWIND;
-use tidegate_format::section::{DESCRIPTOR_LENGTH, FUNCTIONS_SECTION};
 
-/// At most so many functions get slots in one executable.
-const FUNCTION_LIMIT: usize = 16_384;
+/// The executable and at most so many libraries, those included that were closed and did not come back.
+const MEMBER_LIMIT: usize = 64;
+/// At most so many functions in all of them.
+const FUNCTION_LIMIT: u32 = 65_536;
 /// Part of a reply that is left to its fixed fields.
 const REPLY_FIELDS_BYTES: usize = 64;
 
 /// The runtime's state.
 #[derive(Debug)]
 pub struct Process {
-    executable: Executable,
-    functions: &'static mut [Function],
-    area: Area,
+    /// The executable first.
+    members: Members,
     reason: Reason,
     helper_thread: u32,
 }
 
+/// The members in memory of their own; only ever added to.
+#[derive(Debug)]
+struct Members {
+    memory: *mut Member,
+    count: usize,
+}
+
+impl Members {
+    fn new() -> Option<Self> {
+        let memory = sys::map_anywhere(MEMBER_LIMIT * size_of::<Member>()).ok()? as *mut Member;
+        Some(Self { memory, count: 0 })
+    }
+
+    /// Adds a member at the end, where there is room.
+    fn push(&mut self, member: Member) {
+        if self.count >= MEMBER_LIMIT {
+            return member.discard();
+        }
+        // SAFETY: the mapping has room for `MEMBER_LIMIT` members; this place was not used yet.
+        unsafe { self.memory.add(self.count).write(member) };
+        self.count += 1;
+    }
+
+    fn all(&self) -> &[Member] {
+        // SAFETY: the first `count` places were written, and nobody else refers to them.
+        unsafe { core::slice::from_raw_parts(self.memory, self.count) }
+    }
+
+    fn all_mut(&mut self) -> &mut [Member] {
+        // SAFETY: as above, and `self` is borrowed exclusively.
+        unsafe { core::slice::from_raw_parts_mut(self.memory, self.count) }
+    }
+
+    fn functions(&self) -> impl Iterator<Item = &Function> {
+        self.all().iter().flat_map(|member| member.functions.iter())
+    }
+
+    fn functions_mut(&mut self) -> impl Iterator<Item = &mut Function> {
+        self.all_mut()
+            .iter_mut()
+            .flat_map(|member| member.functions.iter_mut())
+    }
+
+    /// How many functions there are, those of closed libraries included.
+    fn function_count(&self) -> u32 {
+        let last = self.all().last();
+        last.map_or(0, |member| member.first + member.functions.len() as u32)
+    }
+
+    /// The member that a function belongs to, and its place there.
+    fn find(&mut self, function: u32) -> Result<(&mut Member, usize), Reason> {
+        let has = |member: &&mut Member| {
+            let place = function.checked_sub(member.first);
+            place.is_some_and(|place| (place as usize) < member.functions.len())
+        };
+        let member = self
+            .all_mut()
+            .iter_mut()
+            .find(has)
+            .ok_or(Reason::UnknownFunction)?;
+        let place = (function - member.first) as usize;
+        if member.is_gone {
+            return Err(Reason::Closed);
+        }
+        Ok((member, place))
+    }
+}
+
 impl Process {
-    /// Reads the executable's sections. `None` where it has none, or they cannot be read.
+    /// Reads the executable's sections. `None` where they cannot be read.
     pub fn find(program_headers: u64, header_count: usize) -> Option<Self> {
-        let file = File::open()?;
-        let executable = Executable::find(program_headers, header_count, file.program_headers)?;
-        let (address, length) = file.find_section(FUNCTIONS_SECTION)?;
-        let start = address.wrapping_add(executable.load_bias);
-        let count = (length as usize / DESCRIPTOR_LENGTH).min(FUNCTION_LIMIT);
-        let functions = read_functions(&executable, start, count)?;
         let reason = match sys::ask(sys::ProcessQuestion::DenyWriteExecute) {
             Ok(bits) if bits != 0 => Reason::MemoryDenyWriteExecute,
             _ => Reason::None,
         };
+        let mut members = Members::new()?;
+        members.push(Member::executable(program_headers, header_count)?);
         Some(Self {
-            executable,
-            functions,
-            area: Area::default(),
+            members,
             reason,
             helper_thread: 0,
         })
     }
 
+    /// A library was loaded, or is about to be unmapped. What cannot be read stays at the base.
+    pub fn library(&mut self, what: u32, header: u64, work: u64) {
+        let lies_there = |member: &&mut Member| {
+            let (lowest, highest) = member.binary.extent();
+            !member.is_gone && (lowest..highest).contains(&header)
+        };
+        if what == library::GOES {
+            let member = self.members.all_mut().iter_mut().find(lies_there);
+            member.into_iter().for_each(Member::leave);
+            return;
+        }
+        let Some(mut member) = Member::library(header, library::counter(work)) else {
+            return;
+        };
+        let mut closed = self.members.all_mut().iter_mut().filter(|member| member.is_gone);
+        if let Some(before) = closed.find(|before| before.is_same_place(&member)) {
+            member.take_over(before);
+            *before = member;
+            return;
+        }
+        member.first = self.members.function_count();
+        if member.first + member.functions.len() as u32 > FUNCTION_LIMIT {
+            member.discard();
+        } else {
+            self.members.push(member);
+        }
+    }
+
     /// Whether the executable imports a call that a thread of its own would disturb.
     pub fn imports_namespaces(&self) -> bool {
-        self.executable.imports_any(&[b"unshare", b"setns"])
+        let executable = self.members.all().first();
+        executable.is_some_and(|member| member.binary.imports_any(&[b"unshare", b"setns"]))
     }
 
     /// Remembers which thread serves.
@@ -71,19 +162,20 @@ impl Process {
 
     /// Whether any slot does not hold the base.
     pub fn is_touched(&self) -> bool {
-        self.functions.iter().any(Function::is_touched)
+        self.members.functions().any(Function::is_touched)
     }
 
     /// The introduction; `path` is a buffer for the executable's name.
     pub fn hello<'a>(&'a self, path: &'a mut [u8]) -> Reply<'a> {
         let path = sys::read_link(c"/proc/self/exe", path).unwrap_or(&[]);
+        let executable = self.members.all().first();
         Reply::Hello(Hello {
             process: sys::process_id(),
             helper_thread: self.helper_thread,
-            functions: self.functions.len() as u32,
+            functions: self.members.function_count(),
             reason: self.reason,
-            load_bias: self.executable.load_bias,
-            build_id: self.executable.build_id(),
+            load_bias: executable.map_or(0, |member| member.binary.load_bias),
+            build_id: executable.map_or(&[], |member| member.binary.build_id()),
             executable: cut_text(core::str::from_utf8(path).unwrap_or("?")),
         })
     }
@@ -94,19 +186,28 @@ impl Process {
         let length = {
             let limit = room.min(buffer.len());
             let mut writer = FunctionListWriter::new(buffer.get_mut(..limit).unwrap_or(&mut []));
-            let rest = self.functions.get(first as usize..).unwrap_or(&[]);
-            let _ = rest.iter().all(|function| writer.push(&self.entry(function)));
+            let entries = self.members.all().iter().flat_map(|member| {
+                let functions = member.functions.iter();
+                functions.map(|function| self.entry(member, function))
+            });
+            let _ = entries.skip(first as usize).all(|entry| writer.push(&entry));
             writer.written_bytes()
         };
         let list = FunctionList::from_bytes(buffer.get(..length).unwrap_or(&[]));
         Reply::Functions {
-            total: self.functions.len() as u32,
+            total: self.members.function_count(),
             first,
             list,
         }
     }
 
-    fn entry(&self, function: &Function) -> FunctionEntry<'static> {
+    fn entry(&self, member: &Member, function: &Function) -> FunctionEntry<'static> {
+        let (mut reason, mut name) = (function.reason, "?");
+        if member.is_gone {
+            reason = Reason::Closed;
+        } else {
+            name = function.name(&member.binary);
+        }
         FunctionEntry {
             hash: function.descriptor.hash,
             address: function.body(),
@@ -115,20 +216,21 @@ impl Process {
             scenario: function.current(),
             loaded: function.loaded(),
             reason: if self.reason == Reason::None {
-                function.reason
+                reason
             } else {
                 self.reason
             },
-            name: function.name(&self.executable),
+            name,
         }
     }
 
     /// A part of a function's blob.
-    pub fn blob(&self, function: u32, offset: u32) -> Reply<'static> {
-        let Some(function) = self.functions.get(function as usize) else {
-            return Reply::Refused(Reason::UnknownFunction);
+    pub fn blob(&mut self, function: u32, offset: u32) -> Reply<'static> {
+        let (member, place) = match self.members.find(function) {
+            Ok(found) => found,
+            Err(reason) => return Reply::Refused(reason),
         };
-        let blob = function.blob(&self.executable);
+        let blob = member.functions[place].blob(&member.binary);
         let rest = blob.get(offset as usize..).unwrap_or(&[]);
         let length = rest.len().min(REPLY_LIMIT_BYTES - REPLY_FIELDS_BYTES);
         Reply::Blob {
@@ -151,14 +253,14 @@ impl Process {
         if self.reason != Reason::None {
             return Err(self.reason);
         }
-        let around = self.surroundings();
-        let function = self
-            .functions
-            .get_mut(function as usize)
-            .ok_or(Reason::UnknownFunction)?;
+        let (member, index) = self.members.find(function)?;
+        let around = member.surroundings();
+        let (binary, function) = (&member.binary, &mut member.functions[index]);
         let image = checked_image(function, scenario, bytes)?;
-        let executable = &self.executable;
-        let mut draft = self.area.draft(image.span.len(), around)?;
+        if function.loaded() == 0 {
+            function.note_anchors(binary);
+        }
+        let mut draft = member.area.draft(image.span.len(), around)?;
         let place = draft.address;
         let span = draft
             .bytes_mut()
@@ -166,7 +268,7 @@ impl Process {
             .ok_or(Reason::BadImage)?;
         span.copy_from_slice(image.span);
         relocate(span, place, &image, function.body(), |index| {
-            function.anchor(executable, index)
+            function.anchor(binary, index)
         })?;
         let place = draft.seal()?;
         let frames = place + u64::from(image.eh_frame.0);
@@ -180,27 +282,13 @@ impl Process {
         Ok(Reply::Loaded {
             address: entry,
             load_ns,
-            used_bytes: self.area.used_bytes(),
+            used_bytes: self.used_bytes(),
         })
     }
 
-    fn surroundings(&self) -> Surroundings {
-        let (lowest, highest) = self.executable.extent();
-        Surroundings {
-            lowest,
-            highest,
-            program_break: sys::program_break() as u64,
-        }
-    }
-
-    fn selected(&mut self, function: u32) -> Result<&mut [Function], Reason> {
-        if function == ALL_FUNCTIONS {
-            return Ok(self.functions);
-        }
-        let index = function as usize;
-        self.functions
-            .get_mut(index..=index)
-            .ok_or(Reason::UnknownFunction)
+    fn used_bytes(&self) -> u64 {
+        let members = self.members.all().iter();
+        members.map(|member| member.area.used_bytes()).sum()
     }
 
     /// Leads one function, or all that have it loaded, to `scenario`.
@@ -208,16 +296,18 @@ impl Process {
     /// # Errors
     /// For one function its own reason; for all of them only where one of the stores failed.
     pub fn switch(&mut self, function: u32, scenario: Scenario) -> Result<Reply<'static>, Reason> {
-        let all = function == ALL_FUNCTIONS;
-        let selected = self.selected(function)?;
         let begin_ns = sys::clock_ns(sys::Clock::Monotonic);
         let mut switched = 0;
-        for function in selected
-            .iter_mut()
-            .filter(|function| !all || function.has(scenario))
-        {
-            function.switch(scenario)?;
-            switched += 1;
+        if function == ALL_FUNCTIONS {
+            let having = self.members.functions_mut();
+            for function in having.filter(|function| function.has(scenario)) {
+                function.switch(scenario)?;
+                switched += 1;
+            }
+        } else {
+            let (member, index) = self.members.find(function)?;
+            member.functions[index].switch(scenario)?;
+            switched = 1;
         }
         let switch_ns = sys::clock_ns(sys::Clock::Monotonic).saturating_sub(begin_ns);
         Ok(Reply::Switched {
@@ -229,11 +319,8 @@ impl Process {
     /// One round of a storm: every loaded scenario of every function, the base last. Adds to the counts.
     pub fn storm_round(&mut self, switches: &mut u64, failures: &mut u64) -> u32 {
         let mut functions = 0;
-        for function in self
-            .functions
-            .iter_mut()
-            .filter(|function| function.loaded() != 0)
-        {
+        let loaded = |function: &&mut Function| function.reason == Reason::None && function.loaded() != 0;
+        for function in self.members.functions_mut().filter(loaded) {
             functions += 1;
             for scenario in Scenario::ALL.into_iter().rev() {
                 if !function.has(scenario) {
@@ -248,11 +335,12 @@ impl Process {
 
     /// Counters and clocks.
     pub fn work(&self) -> Reply<'static> {
-        let work = work_total();
+        let libraries = self.members.all().iter().map(Member::work);
+        let work = libraries.fold(work_total(), u64::wrapping_add);
         Reply::Work {
             work,
             counted: work != 0,
-            calls: self.functions.iter().map(Function::calls).sum(),
+            calls: self.members.functions().map(Function::calls).sum(),
             cpu_ns: cpu_ns(),
             boot_ns: sys::clock_ns(sys::Clock::Boot),
         }
@@ -263,53 +351,30 @@ impl Process {
     /// # Errors
     /// [`Reason::UnknownFunction`], or why there are no stubs.
     pub fn count(&mut self, function: u32, enabled: bool) -> Result<Reply<'static>, Reason> {
-        if enabled {
-            self.make_stubs(function)?;
-        }
-        let all = function == ALL_FUNCTIONS;
-        for function in self.selected(function)? {
-            match function.count(enabled) {
-                Err(reason) if !all && enabled => return Err(reason),
-                _ => {}
-            }
-        }
-        Ok(Reply::Done)
-    }
-
-    /// Makes the stubs that are missing, all in one go.
-    fn make_stubs(&mut self, function: u32) -> Result<(), Reason> {
-        if self.reason != Reason::None {
+        if self.reason != Reason::None && enabled {
             return Err(self.reason);
         }
-        let around = self.surroundings();
-        let missing = self
-            .selected(function)?
-            .iter()
-            .filter(|function| !function.has_stub())
-            .count();
-        if missing == 0 {
-            return Ok(());
+        if function == ALL_FUNCTIONS {
+            let present = self.members.all_mut().iter_mut().filter(|member| !member.is_gone);
+            for member in present {
+                if enabled {
+                    make_stubs(member, 0..member.functions.len())?;
+                }
+                for function in member.functions.iter_mut() {
+                    // What cannot be counted does not count.
+                    let _ = function.count(enabled);
+                }
+            }
+            return Ok(Reply::Done);
         }
-        let mut draft = self.area.draft(missing * STUB_BYTES, around)?;
-        let data = self.area.data(missing * size_of::<Counted>(), around)?;
-        let (code, bytes) = (draft.address, draft.bytes_mut());
-        for (index, place) in bytes.chunks_exact_mut(STUB_BYTES).take(missing).enumerate() {
-            let counted = data + (index * size_of::<Counted>()) as u64;
-            let stub = stub::encode(code + (index * STUB_BYTES) as u64, counted).ok_or(Reason::OutOfReach)?;
-            place.copy_from_slice(&stub);
+        let (member, index) = self.members.find(function)?;
+        if enabled {
+            make_stubs(member, index..index + 1)?;
         }
-        let code = draft.seal()?;
-        let without = self
-            .selected(function)?
-            .iter_mut()
-            .filter(|function| !function.has_stub());
-        for (index, function) in without.enumerate() {
-            let counted = data + (index * size_of::<Counted>()) as u64;
-            // SAFETY: zeroed pages of the area that stay writable and mapped, one `Counted` per function.
-            let counted = unsafe { &*(counted as *const Counted) };
-            function.set_stub(code + (index * STUB_BYTES) as u64, counted);
+        match member.functions[index].count(enabled) {
+            Err(reason) if enabled => Err(reason),
+            _ => Ok(Reply::Done),
         }
-        Ok(())
     }
 
     /// Starts to note arguments of one function's calls, or stops and tells them.
@@ -325,10 +390,8 @@ impl Process {
         if armed {
             self.make_capture(function)?;
         }
-        let function = self
-            .functions
-            .get_mut(function as usize)
-            .ok_or(Reason::UnknownFunction)?;
+        let (member, index) = self.members.find(function)?;
+        let function = &mut member.functions[index];
         if armed {
             return function.arm().map(|()| Reply::Done);
         }
@@ -343,16 +406,14 @@ impl Process {
         if self.reason != Reason::None {
             return Err(self.reason);
         }
-        let around = self.surroundings();
-        let function = self
-            .functions
-            .get_mut(function as usize)
-            .ok_or(Reason::UnknownFunction)?;
+        let (member, index) = self.members.find(function)?;
+        let around = member.surroundings();
+        let function = &mut member.functions[index];
         if function.has_capture() {
             return Ok(());
         }
-        let mut draft = self.area.draft(CAPTURE_STUB_BYTES, around)?;
-        let data = self.area.data(size_of::<Capture>(), around)?;
+        let mut draft = member.area.draft(CAPTURE_STUB_BYTES, around)?;
+        let data = member.area.data(size_of::<Capture>(), around)?;
         let code = stub::encode_capture(draft.address, data).ok_or(Reason::OutOfReach)?;
         let place = draft.bytes_mut().get_mut(..code.len()).ok_or(Reason::BadImage)?;
         place.copy_from_slice(&code);
@@ -364,16 +425,16 @@ impl Process {
     }
 
     /// Calls of one function since counting began.
-    pub fn calls(&self, function: u32) -> Reply<'static> {
-        let function = self.functions.get(function as usize);
-        function.map_or(Reply::Refused(Reason::UnknownFunction), |function| Reply::Calls {
-            calls: function.calls(),
+    pub fn calls(&mut self, function: u32) -> Reply<'static> {
+        let found = self.members.find(function);
+        found.map_or_else(Reply::Refused, |(member, index)| Reply::Calls {
+            calls: member.functions[index].calls(),
         })
     }
 
     /// Every slot back to the base.
     pub fn release(&mut self) {
-        self.functions.iter_mut().for_each(Function::release);
+        self.members.functions_mut().for_each(Function::release);
     }
 }
 
@@ -399,19 +460,31 @@ fn checked_image<'a>(function: &Function, scenario: Scenario, bytes: &'a [u8]) -
     Ok(image)
 }
 
-/// Places the functions' state in memory of its own.
-fn read_functions(executable: &Executable, start: u64, count: usize) -> Option<&'static mut [Function]> {
-    if count == 0 {
-        return None;
+/// Makes the counting stubs that are missing among these functions, all in one go.
+fn make_stubs(member: &mut Member, range: core::ops::Range<usize>) -> Result<(), Reason> {
+    let around = member.surroundings();
+    let functions = member.functions.get_mut(range).unwrap_or(&mut []);
+    let missing = functions.iter().filter(|function| !function.has_stub()).count();
+    if missing == 0 {
+        return Ok(());
     }
-    let memory = sys::map_anywhere(count * size_of::<Function>()).ok()? as *mut Function;
-    for index in 0..count {
-        let function = Function::read(executable, start + (index * DESCRIPTOR_LENGTH) as u64)?;
-        // SAFETY: the mapping has room for `count` functions and is aligned to a page.
-        unsafe { memory.add(index).write(function) };
+    let mut draft = member.area.draft(missing * STUB_BYTES, around)?;
+    let data = member.area.data(missing * size_of::<Counted>(), around)?;
+    let (code, bytes) = (draft.address, draft.bytes_mut());
+    for (index, place) in bytes.chunks_exact_mut(STUB_BYTES).take(missing).enumerate() {
+        let counted = data + (index * size_of::<Counted>()) as u64;
+        let stub = stub::encode(code + (index * STUB_BYTES) as u64, counted).ok_or(Reason::OutOfReach)?;
+        place.copy_from_slice(&stub);
     }
-    // SAFETY: all `count` elements were just written; the mapping is never given back.
-    Some(unsafe { core::slice::from_raw_parts_mut(memory, count) })
+    let code = draft.seal()?;
+    let without = functions.iter_mut().filter(|function| !function.has_stub());
+    for (index, function) in without.enumerate() {
+        let counted = data + (index * size_of::<Counted>()) as u64;
+        // SAFETY: zeroed pages of the area that stay writable and mapped, one `Counted` per function.
+        let counted = unsafe { &*(counted as *const Counted) };
+        function.set_stub(code + (index * STUB_BYTES) as u64, counted);
+    }
+    Ok(())
 }
 
 /// CPU time of the process less that of the helper. With one thread beside the helper, that thread's own clock.

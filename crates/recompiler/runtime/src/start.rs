@@ -11,10 +11,11 @@
 //! switched, in code that stays mapped, and have no helper.
 
 use crate::connection::Connection;
+use crate::gate::Gated;
 use crate::helper::{Helper, is_welcome};
 use crate::process::Process;
 use crate::sys::{self, ProcessQuestion};
-use crate::{gate, imports};
+use crate::{gate, imports, library};
 use core::cell::UnsafeCell;
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -26,7 +27,7 @@ const SOCKET_PATH_LIMIT_BYTES: usize = 107;
 
 /// State that outlives the constructor.
 struct Runtime {
-    process: Process,
+    process: Gated<Process>,
     helper: Helper,
     socket_path: [u8; SOCKET_PATH_LIMIT_BYTES],
     socket_path_bytes: usize,
@@ -36,15 +37,22 @@ struct Runtime {
 struct Holder(UnsafeCell<Option<Runtime>>);
 
 // SAFETY: written once by the constructor before the helper exists; afterwards touched by the helper, or by a
-// fork handler in a child that has no helper yet.
+// fork handler in a child that has no helper yet; libraries reach the process behind its gate only.
 unsafe impl Sync for Holder {}
 
 static RUNTIME: Holder = Holder(UnsafeCell::new(None));
 /// Whether a helper serves this process (or, in a fork child, served its parent).
 static ALIVE: AtomicBool = AtomicBool::new(false);
+/// Whether the constructor has yet to run.
+static EARLY: AtomicBool = AtomicBool::new(true);
 
 /// Called by the loader before `main`.
 pub extern "C" fn construct() {
+    start();
+    EARLY.store(false, Ordering::Release);
+}
+
+fn start() {
     if imports::auxiliary(imports::SECURE) != 0
         || !is_welcome()
         || sys::ask(ProcessQuestion::Seccomp) != Ok(0)
@@ -65,8 +73,12 @@ pub extern "C" fn construct() {
         connection.close();
         return;
     };
+    let mut process = process;
+    for (header, work) in library::waiting() {
+        process.library(library::COMES, header, work);
+    }
     let runtime = Runtime {
-        process,
+        process: Gated::new(process),
         helper,
         socket_path,
         socket_path_bytes,
@@ -100,10 +112,26 @@ extern "C" fn serve() -> ! {
             .socket_path
             .get(..runtime.socket_path_bytes)
             .unwrap_or(&[]);
-        runtime.helper.run(&mut runtime.process, path, first);
+        runtime.helper.run(&runtime.process, path, first);
     }
     ALIVE.store(false, Ordering::Release);
     sys::exit_thread()
+}
+
+/// A library came, or is about to go: its word, on the app's thread.
+pub fn library(what: u32, header: u64, work: u64) {
+    if EARLY.load(Ordering::Acquire) {
+        library::wait(what, header, work);
+        return;
+    }
+    if !ALIVE.load(Ordering::Acquire) {
+        return;
+    }
+    // SAFETY: the static was written before `ALIVE` was; the process is reached behind its gate, and only there.
+    let process = unsafe { (*RUNTIME.0.get()).as_ref() }.map(|runtime| &runtime.process);
+    if let Some(process) = process {
+        process.with_from_app(|process| process.library(what, header, work));
+    }
 }
 
 extern "C" fn before_fork() {
@@ -129,7 +157,8 @@ extern "C" fn after_fork_in_child() {
     let Some(runtime) = (unsafe { &mut *RUNTIME.0.get() }) else {
         return;
     };
-    runtime.process.release();
+    // SAFETY: as above.
+    unsafe { runtime.process.alone() }.release();
     runtime.first = None;
     // SAFETY: the thread that used this stack exists in the parent only.
     if !unsafe { runtime.helper.start(serve) } {

@@ -8,6 +8,7 @@
 //! Not here: printing.
 
 use crate::cache::{Listed, Shown};
+use crate::heat::mappings::Mappings;
 use crate::live::{LiveTrial, Subject};
 use crate::program::{Program, ProgramTunable};
 use crate::session::{FunctionInfo, Peer, StormReport, read_frame};
@@ -15,6 +16,7 @@ use crate::switchboard::{Options, Prepared, Server, Switchboard};
 use crate::trial::{Config, Verdict};
 use crate::{VariantsError, session};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::io::Write;
@@ -260,6 +262,9 @@ pub struct Inspection {
 pub struct InspectedFunction {
     /// Its linker name.
     pub name: String,
+    /// The library that it belongs to; empty for the executable itself.
+    #[serde(default)]
+    pub library: String,
     /// Identity of its blob.
     pub hash: String,
     /// Address of its base code: in the process, or as linked.
@@ -500,9 +505,16 @@ fn inspect_with(board: &Switchboard, user: u32, process: u32) -> Result<Inspecti
         .find(|info| info.peer.process == process);
     let reason = info.map_or(Reason::None, |info| info.reason);
     inspection.reason = reason_text(reason);
+    let mapped = Mappings::of(process);
+    let mut libraries = BTreeSet::new();
     inspection.functions = infos
         .into_iter()
         .map(|info| InspectedFunction {
+            library: mapped
+                .file_at(info.address)
+                .filter(|file| !mapped.is_executable(file))
+                .inspect(|file| _ = libraries.insert((*file).clone()))
+                .map_or(String::new(), |file| file.path.clone()),
             name: info.name,
             hash: info.hash.to_string(),
             address: info.address,
@@ -516,6 +528,17 @@ fn inspect_with(board: &Switchboard, user: u32, process: u32) -> Result<Inspecti
             reason: reason_text(info.reason),
         })
         .collect();
+    for library in libraries {
+        // A library that cannot be read any more has told what it has; only what it has not is missing.
+        if let Ok(program) = Program::read(&library.real_path(process)) {
+            let name = |what: String| format!("{what} of {}", library.path);
+            let refused = program.refused.into_iter();
+            inspection
+                .refused
+                .extend(refused.map(|(what, why)| (name(what), why)));
+            inspection.blob_bytes += program.section_bytes.0;
+        }
+    }
     Ok(inspection)
 }
 
@@ -547,6 +570,7 @@ pub fn inspect_process(process: u32) -> Result<Inspection, VariantsError> {
 pub fn inspect_file(path: &Path) -> Result<Inspection, VariantsError> {
     let program = Program::read(path)?;
     let functions = program.functions.iter().map(|function| InspectedFunction {
+        library: String::new(),
         name: function.name.clone(),
         hash: function.hash.to_string(),
         address: function.address,

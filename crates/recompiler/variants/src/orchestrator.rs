@@ -496,7 +496,9 @@ impl Conductor {
         let ranges = loaded
             .into_iter()
             .map(|(index, start, length)| (start, length, names(index)));
-        self.resolver.set_loaded(process, ranges.collect());
+        let closed = infos.iter().filter(|info| info.reason == Reason::Closed).count();
+        self.resolver
+            .set_loaded(process, ranges.collect(), (infos.len(), closed));
         let hot = self.hot(process, &wish.cores);
         self.look_at_values(process, scenario, &infos, &hot)?;
         let episode_utc_s = utc_s().saturating_add_signed(seconds_until(now(), wish.by));

@@ -13,7 +13,9 @@ use std::path::Path;
 use std::process::ExitCode;
 use tidegate_drivers::DriverError;
 use tidegate_variants::VariantsError;
-use tidegate_variants::client::{Answer, Command, Inspection, ask, inspect_file, inspect_process};
+use tidegate_variants::client::{
+    Answer, Command, InspectedFunction, Inspection, ask, inspect_file, inspect_process,
+};
 use tidegate_variants::switchboard::Options;
 
 /// Becomes the tool behind a verb; comes back only where it could not.
@@ -97,7 +99,7 @@ fn print_inspection(inspection: &Inspection) {
         .iter()
         .map(|function| {
             vec![
-                function.name.clone(),
+                name_of(function),
                 bytes(Some(f64::from(function.blob_bytes))),
                 function.current.clone(),
                 function.loaded.join(" "),
@@ -111,6 +113,14 @@ fn print_inspection(inspection: &Inspection) {
     );
     for (name, reason) in &inspection.refused {
         say!("left as it was: {name}: {reason}");
+    }
+}
+
+/// The function's name, with its library where it is in one.
+fn name_of(function: &InspectedFunction) -> String {
+    match function.library.rsplit('/').next() {
+        Some("") | None => function.name.clone(),
+        Some(library) => format!("{} ({library})", function.name),
     }
 }
 

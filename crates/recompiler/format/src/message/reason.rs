@@ -48,10 +48,12 @@ pub enum Reason {
     Excluded = 19,
     /// An exception may pass through the function, and the process's unwinder cannot be told about new code.
     Unwinder = 20,
+    /// The library of the function was closed.
+    Closed = 21,
 }
 
 impl Reason {
-    pub(super) const ALL: [Self; 21] = [
+    pub(super) const ALL: [Self; 22] = [
         Self::None,
         Self::NoSections,
         Self::MemoryDenyWriteExecute,
@@ -73,6 +75,7 @@ impl Reason {
         Self::TableFull,
         Self::Excluded,
         Self::Unwinder,
+        Self::Closed,
     ];
 
     /// The reason with this wire byte.
@@ -103,6 +106,7 @@ impl Reason {
             Self::BadRequest => "the request is not understood",
             Self::TableFull => "a table of fixed size is full",
             Self::Excluded => "the build left it out",
+            Self::Closed => "its library was closed",
             Self::Unwinder => {
                 "exceptions may pass through it, and the unwinder takes no new code (one thread, or none is linked)"
             }

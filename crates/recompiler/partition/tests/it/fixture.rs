@@ -37,6 +37,7 @@ impl Fixture {
         // These programs are to run without the runtime.
         let tools = Tools {
             runtime: None,
+            library: None,
             ..Tools::find_for(language).unwrap()
         };
         let mut command = tidegate_drivers::cc::command(&arguments, &tools).unwrap();

@@ -6,6 +6,7 @@
 //!
 //! Not here: what is compiled. Where the kernel refuses sampling, there is no heat, and the caller says so.
 
+pub(crate) mod mappings;
 mod perf;
 pub mod profile;
 pub mod resolve;

@@ -9,6 +9,7 @@ mod cache;
 mod constants;
 mod daemon;
 mod languages;
+mod libraries;
 mod orchestrator;
 mod real;
 mod runtime;

@@ -1,12 +1,13 @@
-//! The process's own executable: where it was loaded, what it holds, what it imports.
+//! The executable or a library of the process: where it was loaded, what it holds, what it imports.
 //!
-//! Why so: the sections are found by their headers in `/proc/self/exe` (see `format::section`), because a
+//! Why so: the sections are found by their headers in the file (see `format::section`), because a
 //! reference by linker symbols would keep dead functions alive. The contents are then read from memory, but
-//! only from within the executable's loaded segments: a damaged reference gives `None`, not a fault.
+//! only from within the loaded segments: a damaged reference gives `None`, not a fault.
 //!
 //! Not here: what the sections mean.
 
-use crate::sys;
+use crate::{maps, sys};
+use core::ffi::CStr;
 use tidegate_format::bytes::Reader;
 
 /// At most so many loadable segments are known; linkers make four to eight.
@@ -17,14 +18,17 @@ const BUILD_ID_LIMIT_BYTES: usize = 32;
 const SECTION_LIMIT: u64 = 4096;
 const PROGRAM_HEADER_BYTES: usize = 56;
 const SECTION_HEADER_BYTES: u64 = 64;
+const ELF_HEADER_BYTES: usize = 64;
+/// The longest path of a library, with its terminator.
+const PATH_LIMIT_BYTES: usize = 4096;
 
 const LOAD: u32 = 1;
 const DYNAMIC: u32 = 2;
 const NOTE: u32 = 4;
 
-/// The executable as it lies in memory.
+/// An executable or a library as it lies in memory.
 #[derive(Clone, Debug)]
-pub struct Executable {
+pub struct Binary {
     /// Where it was loaded less where it was linked.
     pub load_bias: u64,
     segments: [(u64, u64); SEGMENT_LIMIT],
@@ -60,7 +64,7 @@ impl ProgramHeader {
     }
 }
 
-impl Executable {
+impl Binary {
     /// Reads the program headers at `headers_address`, which lie at `headers_offset` in the file.
     pub fn find(headers_address: u64, header_count: usize, headers_offset: u64) -> Option<Self> {
         let length = header_count.checked_mul(PROGRAM_HEADER_BYTES)?;
@@ -77,7 +81,7 @@ impl Executable {
                     .contains(&headers_offset)
         })?;
         let linked_at = first.address.wrapping_add(headers_offset - first.offset);
-        let mut executable = Self {
+        let mut binary = Self {
             load_bias: headers_address.wrapping_sub(linked_at),
             segments: [(0, 0); SEGMENT_LIMIT],
             segment_count: 0,
@@ -87,16 +91,25 @@ impl Executable {
         };
         headers()
             .filter(|header| header.kind == LOAD)
-            .for_each(|header| executable.add_segment(&header));
+            .for_each(|header| binary.add_segment(&header));
         for header in headers() {
-            let address = header.address.wrapping_add(executable.load_bias);
+            let address = header.address.wrapping_add(binary.load_bias);
             match header.kind {
-                DYNAMIC => executable.dynamic = Some((address, header.memory_bytes)),
-                NOTE => executable.find_build_id(address, header.memory_bytes),
+                DYNAMIC => binary.dynamic = Some((address, header.memory_bytes)),
+                NOTE => binary.find_build_id(address, header.memory_bytes),
                 _ => {}
             }
         }
-        Some(executable)
+        Some(binary)
+    }
+
+    /// Reads the headers behind the ELF header at `start`, where a linker puts it: at the begin of the first segment.
+    pub fn at(start: u64) -> Option<Self> {
+        // SAFETY: an ELF header, as the caller says; its program headers lie behind it in the same segment.
+        let header = unsafe { core::slice::from_raw_parts(start as *const u8, ELF_HEADER_BYTES) };
+        let headers_offset = Reader::new(header.get(32..)?).u64().ok()?;
+        let count = Reader::new(header.get(56..)?).u16().ok()?;
+        Self::find(start.checked_add(headers_offset)?, count.into(), headers_offset)
     }
 
     fn add_segment(&mut self, header: &ProgramHeader) {
@@ -155,15 +168,15 @@ impl Executable {
             .any(|(start, stop)| *start <= address && end <= *stop)
     }
 
-    /// Bytes of the executable in memory; `None` outside of its segments.
+    /// Bytes of it in memory; `None` outside of its segments.
     pub fn bytes(&self, address: u64, length: usize) -> Option<&'static [u8]> {
-        // SAFETY: the range lies in a loaded segment, which stays mapped as long as the process lives. Callers
-        // read only what nobody writes (headers, tables, names, blobs, tables of relocated addresses).
+        // SAFETY: the range lies in a loaded segment, which stays mapped until the process ends or the library
+        // says that it leaves; nobody asks afterwards. Callers read only what nobody writes (headers, tables, names, blobs, tables of relocated addresses).
         self.holds(address, length)
             .then(|| unsafe { core::slice::from_raw_parts(address as *const u8, length) })
     }
 
-    /// An aligned eight-byte cell of the executable in memory.
+    /// An aligned eight-byte cell of it in memory.
     pub fn cell(&self, address: u64) -> Option<&'static core::sync::atomic::AtomicU64> {
         let fits = self.holds(address, 8) && address.is_multiple_of(8);
         // SAFETY: aligned, in a loaded segment, and only ever accessed as a whole.
@@ -220,7 +233,7 @@ impl Executable {
 
 const SYMBOL_BYTES: usize = 24;
 
-/// The executable's file, opened for its headers.
+/// A binary's file, opened for its headers.
 #[derive(Debug)]
 pub struct File {
     descriptor: sys::Descriptor,
@@ -232,9 +245,19 @@ pub struct File {
 }
 
 impl File {
-    /// Opens `/proc/self/exe` and reads the ELF header.
-    pub fn open() -> Option<Self> {
-        let descriptor = sys::open_read(c"/proc/self/exe").ok()?;
+    /// Opens the executable and reads the ELF header.
+    pub fn of_executable() -> Option<Self> {
+        Self::open(c"/proc/self/exe")
+    }
+
+    /// Opens the file that is mapped at `address`.
+    pub fn mapped_at(address: u64) -> Option<Self> {
+        let mut path = [0; PATH_LIMIT_BYTES];
+        Self::open(maps::path_at(address, &mut path)?)
+    }
+
+    fn open(path: &CStr) -> Option<Self> {
+        let descriptor = sys::open_read(path).ok()?;
         let mut file = Self {
             descriptor,
             section_headers: 0,
@@ -247,7 +270,7 @@ impl File {
     }
 
     fn read_header(&mut self) -> Option<()> {
-        let mut header = [0_u8; 64];
+        let mut header = [0_u8; ELF_HEADER_BYTES];
         self.fill(&mut header, 0)?;
         let mut reader = Reader::new(header.get(32..)?);
         self.program_headers = reader.u64().ok()?;
