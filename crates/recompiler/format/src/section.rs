@@ -61,6 +61,8 @@ pub const SLOTS_SECTION: &str = ".tidegate.slots";
 pub const REFUSED_SECTION: &str = ".tidegate.refused";
 /// Section of [`Tunable`]s.
 pub const TUNABLES_SECTION: &str = ".tidegate.tunables";
+/// Section of the note by which libraries find the runtime in an executable.
+pub const RUNTIME_NOTE_SECTION: &str = ".note.tidegate";
 /// Ending of a base body's symbol where a stub carries the function's name.
 pub const BODY_SUFFIX: &str = ".tidegate";
 /// Symbol of the work counter.
@@ -201,12 +203,14 @@ pub enum AnchorKind {
     Data = 1,
     /// The address of the slot of another (or the same) switchable function.
     Slot = 2,
+    /// The address of a function without arguments that gives the calling thread's copy of a variable.
+    ThreadLocal = 3,
 }
 
 impl AnchorKind {
     /// The kind of a number, `None` where there is none.
     pub fn from_number(number: u8) -> Option<Self> {
-        [Self::Function, Self::Data, Self::Slot]
+        [Self::Function, Self::Data, Self::Slot, Self::ThreadLocal]
             .get(usize::from(number))
             .copied()
     }
@@ -304,7 +308,7 @@ refusal_reasons! {
     IfuncResolver = 15, "is an ifunc resolver, or called by one";
     TargetClones = 16, "has clones per target";
     ExceptionHandling = 17, "handles exceptions";
-    ThreadLocal = 18, "uses thread-local variables";
+    ThreadLocal = 18, "uses a thread-local variable in a way that variants cannot";
     BlockAddress = 19, "takes the address of a label";
     InlineAssembly = 20, "contains inline assembly that names symbols or labels";
     FastMath = 21, "may change floating-point results (contract, reassoc, afn or arcp)";

@@ -59,6 +59,8 @@ pub struct Symbol {
     pub value_type: LLVMTypeRef,
     /// A function, else a variable.
     pub is_function: bool,
+    /// A variable that each thread has one of.
+    pub is_thread_local: bool,
     /// Whether the base had no definition of it either.
     pub is_outside: bool,
 }
@@ -171,6 +173,7 @@ fn describe(source: Module, part: Module, root_name: &str) -> Option<(Vec<u8>, V
         name: value.name(),
         value_type: value.value_type(),
         is_function: value.is_function(),
+        is_thread_local: value.is_thread_local(),
         is_outside: llvm::global(source, &value.name()).is_none_or(is_outside),
     });
     let symbols = symbols.collect();

@@ -6,6 +6,7 @@
 
 mod library;
 mod tables;
+mod threads;
 
 use crate::early::{Chosen, Plan};
 use crate::llvm;
@@ -172,6 +173,8 @@ fn add_stub(module: Module, function: &Switchable<'_>) -> Value {
     stub.join_comdat_of(body);
     llvm!(LLVMSetVisibility(stub.0, visibility));
     let local = body.is_dso_local();
+    stub.add_attribute("naked");
+    stub.add_attribute("noinline");
     copy_attributes(body, stub);
     llvm!(LLVMReplaceAllUsesWith(body.0, stub.0));
     body.set_name(&format!("{}{BODY_SUFFIX}", function.chosen.name));
@@ -184,10 +187,8 @@ fn add_stub(module: Module, function: &Switchable<'_>) -> Value {
     stub
 }
 
+/// What the body says about its own code holds for a function that is made beside it.
 fn copy_attributes(body: Value, stub: Value) {
-    for name in ["naked", "noinline"] {
-        stub.add_attribute(name);
-    }
     for name in ["nounwind", "uwtable", "nocf_check"] {
         let kind = llvm!(LLVMGetEnumAttributeKindForName(name.as_ptr().cast(), name.len()));
         let attribute = llvm!(LLVMGetEnumAttributeAtIndex(

@@ -56,6 +56,9 @@ pub struct Value(pub LLVMValueRef);
 /// Index of a function's or a call's own attributes (as opposed to those of its parameters).
 pub const FUNCTION_ATTRIBUTES: u32 = u32::MAX;
 
+/// The intrinsic by which code comes to the calling thread's copy of a variable; behind it the type's suffix.
+pub const THREAD_LOCAL_ADDRESS: &str = "llvm.threadlocal.address";
+
 impl Value {
     /// The handle, `None` for null.
     pub fn from_raw(raw: LLVMValueRef) -> Option<Self> {
@@ -112,6 +115,13 @@ impl Value {
     /// Whether this variable is thread-local.
     pub fn is_thread_local(self) -> bool {
         self.is_variable() && llvm!(LLVMIsThreadLocal(self.0)) != 0
+    }
+
+    /// The thread-local variable whose address this call asks for, where it is such a call.
+    pub fn thread_local_asked_for(self) -> Option<Self> {
+        let callee = self.is_call().then(|| self.called()).flatten()?;
+        let asks = callee.is_function() && callee.name().starts_with(THREAD_LOCAL_ADDRESS);
+        asks.then(|| self.operands().next()).flatten()
     }
 
     /// Whether this variable is constant.
@@ -251,6 +261,14 @@ impl Value {
     pub fn add_attribute(self, name: &str) {
         let context = llvm!(LLVMGetTypeContext(LLVMTypeOf(self.0)));
         let attribute = llvm!(LLVMCreateEnumAttribute(context, attribute_kind(name), 0));
+        llvm!(LLVMAddAttributeAtIndex(self.0, FUNCTION_ATTRIBUTES, attribute));
+    }
+
+    /// Says of the function that it neither reads nor writes memory.
+    pub fn set_no_memory(self) {
+        let context = llvm!(LLVMGetTypeContext(LLVMTypeOf(self.0)));
+        // The value of the attribute is a set of effects; the empty set is 0.
+        let attribute = llvm!(LLVMCreateEnumAttribute(context, attribute_kind("memory"), 0));
         llvm!(LLVMAddAttributeAtIndex(self.0, FUNCTION_ATTRIBUTES, attribute));
     }
 

@@ -295,6 +295,10 @@ fn instruction_refusal(instruction: Value) -> Option<RefusalReason> {
     {
         return Some(RefusalReason::FastMath);
     }
+    // The way that variants have too: see `emit::threads`.
+    if instruction.thread_local_asked_for().is_some() {
+        return None;
+    }
     let own = type_refusal(llvm!(LLVMTypeOf(instruction.0)));
     own.or_else(|| {
         instruction

@@ -582,16 +582,23 @@ pub fn inspect_file(path: &Path) -> Result<Inspection, VariantsError> {
     Ok(Inspection {
         executable: path.display().to_string(),
         connected: None,
-        reason: if program.functions.is_empty() {
-            reason_text(Reason::NoSections)
-        } else {
-            String::new()
-        },
+        reason: without_functions(&program).unwrap_or_default().to_owned(),
         functions: functions.collect(),
         refused: program.refused,
         tunables: program.tunables,
         blob_bytes: program.section_bytes.0,
     })
+}
+
+/// Why a file has no switchable function, where it has none.
+fn without_functions(program: &Program) -> Option<&'static str> {
+    let built = program.has_runtime || !program.refused.is_empty();
+    let reason = if built {
+        "none of its own functions is large enough or can be made switchable"
+    } else {
+        Reason::NoSections.text()
+    };
+    program.functions.is_empty().then_some(reason)
 }
 
 /// The likeliest reason why a process has no runtime connected, from what /proc tells.
@@ -600,7 +607,7 @@ pub(crate) fn why_not_connected(process: u32) -> String {
         return "there is no such process".to_owned();
     };
     let program = Program::read(Path::new(&format!("/proc/{process}/exe")));
-    if program.is_ok_and(|program| program.functions.is_empty()) {
+    if program.is_ok_and(|program| !program.has_runtime) {
         return Reason::NoSections.text().to_owned();
     }
     if status_field(&status, "Seccomp").is_some_and(|mode| mode != "0") {

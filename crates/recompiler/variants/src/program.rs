@@ -16,8 +16,8 @@ use std::fs;
 use std::path::Path;
 use tidegate_format::FunctionHash;
 use tidegate_format::section::{
-    BLOBS_SECTION, BODY_SUFFIX, Descriptor, FUNCTIONS_SECTION, NAMES_SECTION, REFUSED_SECTION, Refusal,
-    SLOTS_SECTION, TUNABLES_SECTION, Tunable,
+    BLOBS_SECTION, BODY_SUFFIX, Descriptor, FUNCTIONS_SECTION, NAMES_SECTION, REFUSED_SECTION,
+    RUNTIME_NOTE_SECTION, Refusal, SLOTS_SECTION, TUNABLES_SECTION, Tunable,
 };
 
 /// A function without a size in the symbol table reaches at most so far.
@@ -62,6 +62,8 @@ pub struct Program {
     pub refused: Vec<(String, String)>,
     /// Declared tunables.
     pub tunables: Vec<ProgramTunable>,
+    /// Whether it carries the runtime, or a library's word to it: it was linked by tidegate's driver.
+    pub has_runtime: bool,
     /// The GNU build id, empty if there is none.
     pub build_id: Vec<u8>,
     /// Bytes of all blobs and of all slots.
@@ -83,6 +85,9 @@ impl Program {
         };
         let file: ElfFile64<'_> = ElfFile64::parse(&*bytes).map_err(|error| failed(error.to_string()))?;
         let mut program = Self {
+            has_runtime: [RUNTIME_NOTE_SECTION, FUNCTIONS_SECTION]
+                .iter()
+                .any(|name| file.section_by_name(name).is_some()),
             build_id: file.build_id().ok().flatten().unwrap_or(&[]).to_vec(),
             section_bytes: (
                 section(&file, BLOBS_SECTION).1.len() as u64,

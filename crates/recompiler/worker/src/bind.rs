@@ -17,6 +17,8 @@ use tidegate_partition::{emit, llvm};
 
 /// Start of the symbols that stand for slots in a variant's object.
 pub(crate) const SLOT_PREFIX: &str = "tidegate.slot.";
+/// Start of the symbols that stand for the base's ways to thread-local variables.
+const THREAD_PREFIX: &str = "tidegate.thread.";
 
 /// The anchors of a function by the symbol that stands for them in its object.
 pub(crate) struct Anchors<'a> {
@@ -29,6 +31,7 @@ impl<'a> Anchors<'a> {
     pub(crate) fn new(names: Vec<AnchorName<'a>>) -> Self {
         let symbol = |name: &AnchorName<'_>| match name.kind {
             AnchorKind::Slot => format!("{SLOT_PREFIX}{}", name.symbol),
+            AnchorKind::ThreadLocal => format!("{THREAD_PREFIX}{}", name.symbol),
             // A leading 1 says that the rest is the symbol to the letter.
             AnchorKind::Function | AnchorKind::Data => name.symbol.trim_start_matches('\u{1}').to_owned(),
         };
@@ -86,6 +89,56 @@ pub(crate) fn bind(module: Module, root: Value, anchors: &Anchors<'_>) -> Result
         LLVMValueAsMetadata(one)
     ));
     Ok(root.name())
+}
+
+/// Replaces every question for a thread's copy of a variable by a call of the base's answer, before the first pass.
+/// The answer is the same all through a call of the function, as that of the intrinsic is.
+pub(crate) fn ask_base_for_thread_locals(module: Module) {
+    let variables: Vec<_> = llvm::variables(module)
+        .filter(|variable| variable.is_thread_local())
+        .collect();
+    for variable in variables {
+        let asking: Vec<_> = variable
+            .users()
+            .into_iter()
+            .filter(|user| user.thread_local_asked_for() == Some(variable))
+            .collect();
+        if asking.is_empty() {
+            continue;
+        }
+        let answer = thread_local_answer(module, variable);
+        for call in asking {
+            let builder = llvm!(LLVMCreateBuilderInContext(LLVMGetModuleContext(module.0)));
+            llvm!(LLVMPositionBuilderBefore(builder, call.0));
+            let address = llvm!(LLVMBuildCall2(
+                builder,
+                answer.value_type(),
+                answer.0,
+                std::ptr::null_mut(),
+                0,
+                c"".as_ptr()
+            ));
+            llvm!(LLVMDisposeBuilder(builder));
+            llvm!(LLVMReplaceAllUsesWith(call.0, address));
+            llvm!(LLVMInstructionEraseFromParent(call.0));
+        }
+    }
+}
+
+fn thread_local_answer(module: Module, variable: Value) -> Value {
+    let signature = llvm!(LLVMFunctionType(
+        LLVMTypeOf(variable.0),
+        std::ptr::null_mut(),
+        0,
+        0
+    ));
+    let name = CString::new(format!("{THREAD_PREFIX}{}", variable.name())).unwrap_or_default();
+    let answer = Value(llvm!(LLVMAddFunction(module.0, name.as_ptr(), signature)));
+    for attribute in ["nounwind", "willreturn", "nosync", "nofree", "nocallback"] {
+        answer.add_attribute(attribute);
+    }
+    answer.set_no_memory();
+    answer
 }
 
 fn refuse_writable_data(module: Module) -> Result<(), CompileError> {

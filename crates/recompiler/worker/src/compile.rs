@@ -100,6 +100,7 @@ fn optimise(
 ) -> Result<(LLVMTargetMachineRef, CpuFeatures), CompileError> {
     let pipeline = pipelines::pipeline(request.scenario, request.candidate)
         .ok_or_else(|| failure(CompileErrorKind::NoCandidate, String::new()))?;
+    bind::ask_base_for_thread_locals(module);
     let prepared = prepare::prepare(module, root, request, pipeline)?;
     let machine = machine(module, &prepared.features, level)?;
     for pass in pipeline.before {

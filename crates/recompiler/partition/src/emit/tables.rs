@@ -5,6 +5,7 @@
 //! lies outside of the object is reached through the global offset table.
 
 use super::library::{self, Libraries};
+use super::threads;
 use super::{Switchable, associate, c_name, pointer_type};
 use crate::early::{Plan, Symbol};
 use crate::llvm;
@@ -163,7 +164,7 @@ impl<'a> Tables<'a> {
             });
         }
         for symbol in &function.chosen.symbols {
-            anchors.extend(self.symbol_anchor(symbol));
+            anchors.extend(self.symbol_anchor(symbol, function.body));
             if let Some(callee) = by_name.get(symbol.name.as_str()).filter(|callee| callee.direct) {
                 let name = symbol.name.clone();
                 anchors.push(Anchor {
@@ -190,7 +191,7 @@ impl<'a> Tables<'a> {
     }
 
     /// The anchor of what a blob refers to; `None` where the base has dropped it and nothing else may stand in.
-    fn symbol_anchor(&mut self, symbol: &Symbol) -> Option<Anchor> {
+    fn symbol_anchor(&mut self, symbol: &Symbol, body: Value) -> Option<Anchor> {
         let kind = if symbol.is_function {
             AnchorKind::Function
         } else {
@@ -199,6 +200,15 @@ impl<'a> Tables<'a> {
         let name = symbol.name.clone();
         let found = llvm::global(self.module, &name);
         let in_use = |value: &Value| !is_outside(*value) || value.use_count() > 0;
+        if symbol.is_thread_local {
+            let target = threads::accessor(self.module, found.filter(in_use)?, body);
+            return Some(Anchor {
+                kind: AnchorKind::ThreadLocal,
+                flags: 0,
+                name,
+                target,
+            });
+        }
         if let Some(value) = found.filter(in_use) {
             let weak = value.linkage() == LLVMLinkage::LLVMExternalWeakLinkage;
             return Some(self.anchor(kind, name, value, if weak { ANCHOR_WEAK } else { 0 }));

@@ -5,7 +5,7 @@
 //! base carries one small function per variable, compiled like everything else in its object, and a variant calls it.
 //! The address is the same all through one call of a function, so LLVM takes the call out of loops.
 
-use super::{copy_attributes, c_name};
+use super::{c_name, copy_attributes};
 use crate::llvm;
 use crate::llvm::{Module, Value};
 use llvm_sys::LLVMLinkage;

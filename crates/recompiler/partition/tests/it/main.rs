@@ -10,6 +10,7 @@ mod driver;
 mod fixture;
 mod linking;
 mod loops;
+mod matrix;
 mod modes;
 mod projects;
 mod refusals;

@@ -9,6 +9,7 @@ enum { COUNT = 40 };
 static long values[COUNT];
 static volatile sig_atomic_t stopped;
 static long (*opened)(const long *, long);
+static long (*calls_here)(void);
 static long expected_one, expected_two;
 long one(const long *, long);
 
@@ -34,7 +35,7 @@ __attribute__((optnone, noinline)) static long reference(long seed) {
 static void *call_opened(void *unused) {
   long bad = 0;
   (void)unused;
-  for (int i = 0; i < 10; i++) bad += opened(values, COUNT) != expected_two;
+  for (int i = 0; i < 10; i++) bad += opened(values, COUNT) != expected_two || calls_here() != i + 1;
   return (void *)bad;
 }
 
@@ -48,7 +49,8 @@ int main(int argc, char **argv) {
   while (!stopped) {
     void *library = dlopen(argv[argc - 1], RTLD_NOW | RTLD_LOCAL);
     opened = library ? (long (*)(const long *, long))dlsym(library, "two") : 0;
-    if (!opened) return 2;
+    calls_here = library ? (long (*)(void))dlsym(library, "calls_here") : 0;
+    if (!opened || !calls_here) return 2;
     pthread_t other;
     void *others = 0;
     pthread_create(&other, 0, call_opened, 0);

@@ -90,6 +90,69 @@ fn position_dependent_and_static_programs_switch_too() {
     }
 }
 
+/// Thread-local variables of every kind: seen here only, by everybody, in another object, in a loop; each of 16 threads
+/// has its own, and so has a thread that began before the variant.
+const THREADS: &str = r#"
+#include "loader.h"
+#include <pthread.h>
+static _Thread_local long own = 5;
+_Thread_local long shown;
+extern _Thread_local long far;
+_Thread_local long far = 11;
+static _Thread_local struct { char pad[40]; long values[8]; } large;
+__attribute__((noinline)) long counted(long n) {
+  for (long i = 0; i < n; i++) {
+    own += i ^ shown;
+    large.values[i & 7] += own;
+    if (i & 1) shown += far++;
+  }
+  return own + shown * 3 + far * 7 + large.values[n & 7];
+}
+__attribute__((noinline)) long *place(long n) { for (long i = 0; i < n; i++) own ^= i; return &own; }
+static pthread_barrier_t loaded;
+static void *early(void *result) {
+  long sum = counted(20);
+  pthread_barrier_wait(&loaded);
+  pthread_barrier_wait(&loaded);
+  *(long *)result = sum * 31 + counted(30) + (place(3) == &own);
+  return 0;
+}
+static void *late(void *result) { *(long *)result = counted(17) + counted(9) + (place(5) == &own); return 0; }
+int main(int count, char **arguments) {
+  pthread_t threads[16];
+  long results[16], all = 0;
+  pthread_barrier_init(&loaded, 0, 2);
+  pthread_create(&threads[0], 0, early, &results[0]);
+  pthread_barrier_wait(&loaded);
+  for (int i = 1; i < count; i++) load_variant(arguments[i]);
+  pthread_barrier_wait(&loaded);
+  for (int i = 1; i < 16; i++) pthread_create(&threads[i], 0, late, &results[i]);
+  for (int i = 0; i < 16; i++) pthread_join(threads[i], 0), all = all * 17 + results[i];
+  printf("%ld %ld %d\n", all, counted(40), place(4) == &own);
+}
+"#;
+
+#[test]
+fn every_thread_has_its_own_variables_in_variants_too() {
+    let names = ["counted", "place"];
+    for flags in [
+        ["-pthread", "-fPIE"],
+        ["-pthread", "-fPIC"],
+        ["-no-pie", "-fno-pie"],
+        ["-static", "-ftls-model=global-dynamic"],
+        ["-fPIC", "-mtls-dialect=gnu2"],
+        ["-static-pie", "-fPIE"],
+    ] {
+        let program = build(THREADS, &names, &flags);
+        let base = program.run(&[]);
+        for scenario in [Scenario::Placebo, Scenario::Cpu, Scenario::Memory] {
+            let paths = names.map(|name| program.write_variant(name, &program.image(name, scenario)));
+            let paths: Vec<_> = paths.iter().map(AsRef::as_ref).collect();
+            assert_eq!(program.run(&paths), base, "{flags:?} {scenario}");
+        }
+    }
+}
+
 #[test]
 fn an_image_says_what_it_needs() {
     let program = build(MIXED, &["outer"], &[]);

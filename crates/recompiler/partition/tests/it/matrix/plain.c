@@ -1,0 +1,2 @@
+#include "engine.h"
+long plain(long n) { return used(n) - n; }
