@@ -334,12 +334,18 @@ pub(crate) struct BacktestArguments {
         requires = "origins"
     )]
     pub(crate) input: Option<PathBuf>,
+    /// One-minute means of the same series: `series_id,timestamp,value`; models that know what to do with them use them.
+    #[arg(long, value_name = "CSV", conflicts_with = "stream")]
+    pub(crate) minutes: Option<PathBuf>,
     /// Where forecasts are wanted: `series_id,origin,threshold,threshold`.
     #[arg(long, value_name = "CSV")]
     pub(crate) origins: Option<PathBuf>,
     /// Where the forecasts go: one line per origin and target.
     #[arg(long, value_name = "CSV")]
     pub(crate) output: Option<PathBuf>,
+    /// Where it goes how sure the chances are: one line per origin and event; only `auto` says it.
+    #[arg(long, value_name = "CSV", conflicts_with_all = ["stream", "forecasts"])]
+    pub(crate) confidence: Option<PathBuf>,
     /// Which model.
     #[arg(long, default_value = "auto", value_parser = model_named, value_name = "NAME", help = model_help())]
     pub(crate) model: Kind,

@@ -2,13 +2,15 @@
 //!
 //! `forecast_train TRACES OUTPUT [--before-split] [--network] [--without COLLECTION]...`
 //!
+//! One-minute values are read from `fine/POOL_1min.csv.gz` of the traces, for the series `ccc_POOL_COLUMN`.
+//!
 //! `--before-split` looks only at the training part of each series; `--without` leaves a collection out; `--network`
 //! trains the recurrent network too, which takes longer than all the rest.
 
 use std::path::Path;
-use tidegate_forecast::backtest::traces::{read_meta, read_series};
+use tidegate_forecast::backtest::traces::{read_columns, read_meta, read_series};
 use tidegate_forecast::models::lstm;
-use tidegate_forecast::models::training::{Options, fit, gather};
+use tidegate_forecast::models::training::{Options, Trace, fit, gather};
 
 fn unpacked(path: &Path) -> Result<String, Box<dyn std::error::Error>> {
     let output = std::process::Command::new("gzip").arg("-dc").arg(path).output()?;
@@ -16,6 +18,21 @@ fn unpacked(path: &Path) -> Result<String, Box<dyn std::error::Error>> {
         return Err(format!("{}: gzip could not read it", path.display()).into());
     }
     Ok(String::from_utf8(output.stdout)?)
+}
+
+fn add_minutes(folder: &Path, traces: &mut [Trace]) -> Result<(), Box<dyn std::error::Error>> {
+    for trace in traces {
+        let [_, pool, column] = *trace.id.split('_').collect::<Vec<_>>() else {
+            continue;
+        };
+        let file = folder.join(format!("{pool}_1min.csv.gz"));
+        if file.is_file() {
+            trace.minutes = read_columns(&unpacked(&file)?)?
+                .remove(column)
+                .unwrap_or_default();
+        }
+    }
+    Ok(())
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -38,6 +55,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             .get(&trace.id)
             .is_some_and(|meta| !without.contains(&meta.dataset))
     });
+    add_minutes(&folder.join("fine"), &mut traces)?;
     for trace in &mut traces {
         if before_split {
             trace.end = metas[&trace.id].train_steps;

@@ -191,7 +191,7 @@ fn say(state: &UnitState, announced: Option<&Announced>, now: Moment, shared: &S
         raw,
         basis,
         source: if demoted { Source::Reactive } else { basis },
-        confidence: confidence(&grounds(state, &predictors, &features)),
+        confidence: confidence(&grounds(state, forecast[0], &predictors, &features)),
         features,
     }
 }
@@ -339,12 +339,15 @@ fn predictors(state: &UnitState, causes: &Causes, forecast: f64, features: &Feat
     said
 }
 
-fn grounds<'a>(state: &UnitState, predictors: &'a [f64], features: &Features) -> Grounds<'a> {
+/// An event is worth so many windows of watching: three are as good as an hour.
+const EVENT_WINDOWS: f64 = 20.0;
+
+fn grounds<'a>(state: &UnitState, chance: f64, predictors: &'a [f64], features: &Features) -> Grounds<'a> {
     let known = features.values.iter().filter(|value| !value.is_nan()).count();
     Grounds {
+        chance,
         predictors,
-        events: state.events,
-        hours_watched: state.history.watched_s() / 3600.0,
+        windows: EVENT_WINDOWS * state.events + state.history.watched_s() / 60.0,
         known_inputs: known as f64 / features.values.len() as f64,
         past: state.scorer.brier(),
     }

@@ -13,13 +13,13 @@ use std::fmt::Display;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::Path;
 use std::sync::Arc;
-use tidegate_forecast::backtest::bulk::{self, Plan};
+use tidegate_forecast::backtest::bulk::{self, Confidences, Plan};
 use tidegate_forecast::backtest::report::{Metrics, metrics};
 use tidegate_forecast::backtest::score::{Sums, score};
 use tidegate_forecast::backtest::table::{
-    Forecasts, Origin, forecast_heading, read_forecasts, read_origins, write_forecast,
+    Forecasts, Origin, forecast_heading, read_forecasts, read_origins, write_confidences, write_forecast,
 };
-use tidegate_forecast::backtest::traces::{read_meta, read_series};
+use tidegate_forecast::backtest::traces::{read_meta, read_minutes, read_series};
 use tidegate_forecast::backtest::{Stream, traces};
 use tidegate_forecast::models::trained::Trained;
 use tidegate_forecast::models::training::Trace;
@@ -37,16 +37,23 @@ pub(crate) fn backtest(arguments: &BacktestArguments) -> Outcome {
     let (Some(input), Some(origins)) = (&arguments.input, &arguments.origins) else {
         return Err(Failure::usage("--input and --origins are needed"));
     };
-    if arguments.output.is_none() && !arguments.report {
+    if arguments.output.is_none() && arguments.confidence.is_none() && !arguments.report {
         return Err(Failure::usage("nothing to do").hint("name an --output, or ask for a --report"));
     }
     let mut series = read(input, read_series)?;
+    if let Some(minutes) = &arguments.minutes {
+        read(minutes, |text| read_minutes(text, &mut series))?;
+    }
     let asked = read(origins, read_origins)?;
     let plan = Plan::new(&series, &asked).map_err(|error| in_file(origins, &error))?;
-    let forecasts = match &arguments.forecasts {
-        Some(file) => read(file, read_forecasts)?,
-        None => bulk::run(arguments.model, &trained, &series, &plan, Bar::new().shows()),
+    let (forecasts, confidences) = match &arguments.forecasts {
+        Some(file) => (read(file, read_forecasts)?, Confidences::new()),
+        None => bulk::run_sure(arguments.model, &trained, &series, &plan, Bar::new().shows()),
     };
+    if let Some(file) = &arguments.confidence {
+        let text = write_confidences(&asked, &confidences);
+        std::fs::write(file, text).map_err(|error| in_file(file, &error))?;
+    }
     if let Some(output) = &arguments.output {
         let text = written(&asked, &forecasts);
         std::fs::write(output, text).map_err(|error| in_file(output, &error))?;
@@ -67,7 +74,7 @@ fn in_file(path: &Path, error: &dyn Display) -> Failure {
 }
 
 /// Reads a table; a line that makes no sense is named, and nothing is done.
-fn read<T>(path: &Path, parse: fn(&str) -> Result<T, traces::TableError>) -> Result<T, Failure> {
+fn read<T>(path: &Path, parse: impl FnOnce(&str) -> Result<T, traces::TableError>) -> Result<T, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| in_file(path, &error))?;
     parse(&text).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
 }

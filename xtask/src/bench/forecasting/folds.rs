@@ -68,7 +68,7 @@ pub(super) fn run(runner: &Runner, traces: &Traces, anchors: &Anchors, report: &
 }
 
 /// The table of origins of some collections.
-fn origins_of(traces: &Traces, collections: &[&str]) -> String {
+pub(super) fn origins_of(traces: &Traces, collections: &[&str]) -> String {
     let mut text = "series_id,origin,thr90,thr95\n".to_owned();
     for origin in &traces.asked {
         let meta = &traces.metas[&origin.series];

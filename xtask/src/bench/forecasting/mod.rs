@@ -8,7 +8,11 @@
 
 mod anchors;
 mod folds;
+mod minutes;
 mod run;
+mod single;
+mod sureness;
+mod thresholds;
 mod traces;
 
 use super::report::{Bound, Report, markdown, number};
@@ -38,6 +42,8 @@ const MUST_CRPS: [f64; TARGET_COUNT] = [0.380, 0.480, 0.591, 0.436, 0.484];
 const MUST_TAIL: [f64; 2] = [0.66, 0.74];
 /// The anchor that events are measured against, and the one that is left out of nothing.
 const EVENT_ANCHOR: &str = "cls_big";
+/// The threshold that is judged: the second level of each series.
+const THRESHOLD: usize = 1;
 /// What all losses are relative to.
 const REFERENCE: &str = "snaive";
 
@@ -83,6 +89,10 @@ pub(crate) fn run(workspace: &Workspace, arguments: &ForecastingArguments) -> Re
     let bench = Judged { ours, anchors };
     bench.events(&mut report)?;
     bench.quantiles(&mut report)?;
+    single::run(&bench, &mut report)?;
+    sureness::run(&runner, &traces, &model, &mut report)?;
+    thresholds::run(&runner, &traces, &model, &mut report)?;
+    minutes::run(&runner, &traces, &model, &mut report)?;
     folds::run(&runner, &traces, &bench.anchors, &mut report)?;
     report.value(
         "CPU per series and minute of the stream",

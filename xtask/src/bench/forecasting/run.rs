@@ -99,6 +99,27 @@ impl Runner {
         origins: &Path,
         output: &str,
     ) -> Result<PathBuf> {
+        self.bulk_with(name, trained, origins, &[], output)
+    }
+
+    /// Forecasts of the model `name` at all origins, and how sure they are.
+    pub(super) fn sure(&self, name: &str, trained: &Path) -> Result<(PathBuf, PathBuf)> {
+        let output = format!("sure-{name}");
+        let confidences = self.folder.join(format!("{output}-confidence.csv"));
+        let options = [("--confidence", confidences.as_path())];
+        let forecasts = self.bulk_with(name, trained, &self.tasks, &options, &output)?;
+        Ok((forecasts, confidences))
+    }
+
+    /// Forecasts at the origins of a table, with further options of the command and their files.
+    pub(super) fn bulk_with(
+        &self,
+        name: &str,
+        trained: &Path,
+        origins: &Path,
+        options: &[(&str, &Path)],
+        output: &str,
+    ) -> Result<PathBuf> {
         let file = self.folder.join(format!("{output}.csv"));
         let mut command = Command::new(&self.binary);
         command
@@ -110,6 +131,9 @@ impl Runner {
             .arg("--trained")
             .arg(trained);
         command.arg("--output").arg(&file);
+        for (option, path) in options {
+            command.arg(option).arg(path);
+        }
         done(&mut command)?;
         Ok(file)
     }

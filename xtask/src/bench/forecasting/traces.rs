@@ -24,7 +24,7 @@ pub(super) struct Traces {
     pub(super) series: Vec<Trace>,
     pub(super) metas: BTreeMap<String, Meta>,
     pub(super) asked: Vec<Origin>,
-    plan: Plan,
+    pub(super) plan: Plan,
     /// Number of origins.
     pub(super) origins: usize,
     /// SHA-256 over the files.
@@ -60,9 +60,14 @@ impl Traces {
 
     /// What a table of forecasts is worth.
     pub(super) fn judge(&self, forecasts: &Path) -> Result<Sums> {
+        self.judge_by(&self.plan, forecasts)
+    }
+
+    /// The same at the origins and thresholds of another plan.
+    pub(super) fn judge_by(&self, plan: &Plan, forecasts: &Path) -> Result<Sums> {
         let text = text(forecasts)?;
         let read = read_forecasts(&text).with_context(|| format!("{} is no table", forecasts.display()))?;
-        Ok(score(&self.series, &self.plan, &read))
+        Ok(score(&self.series, plan, &read))
     }
 
     /// Minutes that all series together last.

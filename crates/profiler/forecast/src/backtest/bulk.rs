@@ -7,7 +7,7 @@ use super::traces::TableError;
 use crate::models::host::Host;
 use crate::models::trained::Trained;
 use crate::models::training::Trace;
-use crate::models::{Kind, THRESHOLDS};
+use crate::models::{Chances, Kind, THRESHOLDS};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -69,6 +69,9 @@ impl Plan {
     }
 }
 
+/// How sure the chances of forecasts are, by series and origin.
+pub type Confidences = BTreeMap<(String, i64), Chances>;
+
 /// Runs `kind` over all series that have origins, in one order of time as a host would see them; `progress` is told the
 /// number of values that were taken in, and of those there are. Origins whose value is missing have no forecast.
 pub fn run(
@@ -76,8 +79,19 @@ pub fn run(
     trained: &Arc<Trained>,
     traces: &[Trace],
     plan: &Plan,
-    mut progress: impl FnMut(usize, usize),
+    progress: impl FnMut(usize, usize),
 ) -> Forecasts {
+    run_sure(kind, trained, traces, plan, progress).0
+}
+
+/// [`run`], and how sure each forecast is, of models that say it.
+pub fn run_sure(
+    kind: Kind,
+    trained: &Arc<Trained>,
+    traces: &[Trace],
+    plan: &Plan,
+    mut progress: impl FnMut(usize, usize),
+) -> (Forecasts, Confidences) {
     let wanted = |trace: &&Trace| plan.asked.contains_key(&trace.id);
     let mut traces: Vec<&Trace> = traces.iter().filter(wanted).collect();
     traces.sort_by(|left, right| left.id.cmp(&right.id));
@@ -94,17 +108,24 @@ pub fn run(
         );
     }
     steps.sort_unstable();
-    let mut forecasts = Forecasts::new();
+    let (mut forecasts, mut confidences) = (Forecasts::new(), Confidences::new());
     for (done, (time_s, place, step)) in steps.iter().enumerate() {
         let trace = traces[*place];
+        for (minute_s, value) in trace.minutes_of(*step) {
+            host.observe_fine(*place, *minute_s, *value);
+        }
         // Times rise within a trace; a model has nothing to object to.
         if host.observe(*place, *time_s, trace.values[*step]).is_ok()
             && plan.origins(&trace.id).binary_search(time_s).is_ok()
             && let Some(forecast) = host.forecast(*place)
         {
-            forecasts.insert((trace.id.clone(), *time_s), forecast);
+            let origin = (trace.id.clone(), *time_s);
+            if let Some(confidence) = host.confidence(*place) {
+                confidences.insert(origin.clone(), confidence);
+            }
+            forecasts.insert(origin, forecast);
         }
         progress(done + 1, steps.len());
     }
-    forecasts
+    (forecasts, confidences)
 }

@@ -90,7 +90,7 @@ pub fn score(traces: &[Trace], plan: &Plan, forecasts: &Forecasts) -> Sums {
 }
 
 /// The value at an origin and the targets that followed it; `None` where one is unknown.
-fn outcome_of(trace: &Trace, time_s: i64) -> Option<(f64, [f64; TARGET_COUNT])> {
+pub(super) fn outcome_of(trace: &Trace, time_s: i64) -> Option<(f64, [f64; TARGET_COUNT])> {
     let place = trace.times_s.binary_search(&time_s).ok()?;
     let path: &[f64; HORIZON] = trace.values.get(place + 1..=place + HORIZON)?.try_into().ok()?;
     let targets = targets_of(path);
@@ -174,6 +174,7 @@ mod tests {
             step_s: 300,
             times_s: (0..40).map(|step| step * 300).collect(),
             values: (0..40_u8).map(|step| f64::from(step % 10)).collect(),
+            minutes: Vec::new(),
             end: 23,
         }
     }

@@ -3,6 +3,7 @@
 //! Origins: `series_id,origin` and two thresholds. Forecasts: `series_id,origin,target`, twelve quantiles and the
 //! chances of exceeding both thresholds, empty for targets that are no event.
 
+use super::bulk::Confidences;
 use super::traces::{TableError, parse_time, rows};
 use crate::models::{
     Forecast, LEVELS, QUANTILES, TARGET_COUNT, TARGETS, THRESHOLDS, WINDOW_COUNT, WINDOW_TARGETS,
@@ -87,6 +88,50 @@ pub fn write_forecast(out: &mut String, start: &str, id: &str, origin: &str, for
             None => writeln!(out, ",,"),
         };
     }
+}
+
+/// The table of how sure forecasts are: a line per origin and event target, with a number for each threshold.
+pub fn write_confidences(asked: &[Origin], confidences: &Confidences) -> String {
+    let mut text = "series_id,origin,target,c90,c95\n".to_owned();
+    for origin in asked {
+        let Some(confidence) = confidences.get(&(origin.series.clone(), origin.time_s)) else {
+            continue;
+        };
+        for (target, [first, second]) in WINDOW_TARGETS.iter().zip(confidence) {
+            // Writing to a string cannot fail.
+            let _ = writeln!(
+                text,
+                "{},{},{},{first:.6},{second:.6}",
+                origin.series, origin.written, TARGETS[*target]
+            );
+        }
+    }
+    text
+}
+
+/// Reads what [`write_confidences`] wrote.
+pub fn read_confidences(text: &str) -> Result<Confidences, TableError> {
+    let mut confidences = Confidences::new();
+    for (number, line) in rows(text) {
+        let wrong = |problem: String| TableError {
+            line: number,
+            problem,
+        };
+        let fields: Vec<&str> = line.trim_end().split(',').collect();
+        let [series, origin, target, first, second] = fields.as_slice() else {
+            return Err(wrong(
+                "expected series_id,origin,target and two numbers".to_owned(),
+            ));
+        };
+        let time_s = parse_time(origin).ok_or_else(|| wrong(format!("the origin {origin:?} is no time")))?;
+        let window = WINDOW_TARGETS.iter().position(|event| TARGETS[*event] == *target);
+        let window = window.ok_or_else(|| wrong(format!("{target:?} is no event")))?;
+        let entry = confidences
+            .entry(((*series).to_owned(), time_s))
+            .or_insert([[f64::NAN; THRESHOLDS]; WINDOW_COUNT]);
+        entry[window] = [value_of(first).map_err(wrong)?, value_of(second).map_err(wrong)?];
+    }
+    Ok(confidences)
 }
 
 /// Reads a table of forecasts, from whatever program. Origins that lack a target are left out.
@@ -180,6 +225,17 @@ mod tests {
             read.is_empty(),
             "an origin with three of five targets is left out"
         );
+    }
+
+    #[test]
+    fn confidences_are_written_and_read() {
+        let asked = read_origins("series_id,origin,a,b\na,2024-08-01 00:05:00,1,2\n").expect("origins");
+        let sure = [[0.25, 0.5], [0.75, 1.0], [0.0, 0.125]];
+        let confidences = Confidences::from([(("a".to_owned(), 1_722_470_700), sure)]);
+        let text = write_confidences(&asked, &confidences);
+        assert_eq!(read_confidences(&text), Ok(confidences));
+        let wrong = read_confidences("heading\na,2024-08-01 00:05:00,s3,0,0\n").expect_err("no event");
+        assert_eq!(wrong.line, 2);
     }
 
     #[test]

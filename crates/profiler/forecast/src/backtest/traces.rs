@@ -56,6 +56,7 @@ pub fn read_series(text: &str) -> Result<Vec<Trace>, TableError> {
                 step_s: STEP_S,
                 times_s: Vec::new(),
                 values: Vec::new(),
+                minutes: Vec::new(),
                 end: 0,
             });
         }
@@ -86,6 +87,57 @@ fn read_row(line: &str) -> Result<(&str, i64, f64), String> {
     let time_s =
         parse_time(time).ok_or_else(|| format!("the timestamp {time:?} is not YYYY-MM-DD HH:MM:SS"))?;
     Ok((id, time_s, value_of(value.trim())?))
+}
+
+/// Reads one-minute means, `series_id,timestamp,value` rows below a heading, into the series that they belong to.
+pub fn read_minutes(text: &str, traces: &mut [Trace]) -> Result<(), TableError> {
+    let places: BTreeMap<String, usize> = (0..)
+        .zip(&*traces)
+        .map(|(place, trace)| (trace.id.clone(), place))
+        .collect();
+    for (number, line) in rows(text) {
+        let wrong = |problem: String| TableError {
+            line: number,
+            problem,
+        };
+        let (id, time_s, value) = read_row(line).map_err(wrong)?;
+        let place = places
+            .get(id)
+            .ok_or_else(|| wrong(format!("the series {id} has no values")))?;
+        let minutes = &mut traces[*place].minutes;
+        if minutes.last().is_some_and(|(last_s, _)| *last_s >= time_s) {
+            return Err(wrong(format!(
+                "the timestamp is not later than the one before of series {id}"
+            )));
+        }
+        minutes.push((time_s, value));
+    }
+    Ok(())
+}
+
+/// Reads a table with a timestamp and several columns of one-minute means; the columns by their names.
+pub fn read_columns(text: &str) -> Result<BTreeMap<String, Vec<(i64, f64)>>, TableError> {
+    let names: Vec<&str> = text
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .split(',')
+        .skip(1)
+        .collect();
+    let mut columns = vec![Vec::new(); names.len()];
+    for (number, line) in rows(text) {
+        let wrong = |problem: String| TableError {
+            line: number,
+            problem,
+        };
+        let (time, values) = line.split_once(',').unwrap_or((line, ""));
+        let time_s = parse_time(time)
+            .ok_or_else(|| wrong(format!("the timestamp {time:?} is not YYYY-MM-DD HH:MM:SS")))?;
+        for (column, value) in columns.iter_mut().zip(values.trim_end().split(',')) {
+            column.push((time_s, value_of(value).map_err(wrong)?));
+        }
+    }
+    Ok(names.into_iter().map(str::to_owned).zip(columns).collect())
 }
 
 /// Reads the table of what is known of each series; the columns are found by their names.
@@ -166,6 +218,17 @@ mod tests {
         check("a,2024-08-01 00:05:00,two", 3);
         check("a,soon,2", 3);
         check("a", 3);
+        let minutes = "series_id,timestamp,value\na,2024-08-01 00:01:00,1\nb,2024-08-01 00:02:00,1\n";
+        let mut traces =
+            read_series("series_id,timestamp,value\na,2024-08-01 00:00:00,1\n").expect("a series");
+        assert_eq!(
+            read_minutes(minutes, &mut traces).expect_err("no series b").line,
+            3
+        );
+        assert_eq!(traces[0].minutes_of(0).len(), 1);
+        let columns = read_columns("timestamp,cpu,mem\n2024-08-01 00:00:00,1,\n").expect("two columns");
+        assert!(columns["cpu"] == [(1_722_470_400, 1.0)] && columns["mem"][0].1.is_nan());
+        assert_eq!(read_columns("timestamp,cpu\nnoon,1\n").expect_err("noon").line, 2);
         let text = "series_id,timestamp,value\na,2024-08-01 00:00:00,1\n\nb,2024-08-01 00:00:00,\n";
         let traces = read_series(text).expect("an empty line and a missing value are allowed");
         assert!(traces[1].values[0].is_nan());

@@ -2,7 +2,8 @@
 //!
 //! Quantiles are a weighted mean of everybody's, with weights that follow the pinball loss (`blend`), refreshed a few
 //! times an hour for ever: a rolling-origin choice that never stops. Chances start from the boosted forests, which the
-//! host teaches (`learner`), and are stacked with the others' by a small regression of their own (`stack`).
+//! host teaches (`learner`), and are stacked with the others' by a small regression of their own (`stack`). How sure they
+//! are follows from how far all agree and from how the stacked chances have done on this series.
 
 use super::blend::Blend;
 use super::boosted::Boosted;
@@ -12,18 +13,25 @@ use super::naive::{Naive, Repeats};
 use super::past::{HORIZON, NotLater};
 use super::stack::Stack;
 use super::trained::Trained;
-use super::{Forecast, SeriesModel, TARGET_COUNT, THRESHOLDS, WINDOW_COUNT, WINDOW_TARGETS, targets_of};
+use super::{
+    Chances, Forecast, SeriesModel, TARGET_COUNT, THRESHOLDS, WINDOW_COUNT, WINDOW_TARGETS, targets_of,
+};
+use crate::confidence::{Grounds, Scored, confidence};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Observations between two rounds in which everybody is asked.
 const EVERY: u64 = 14;
 
+/// Steps of each window.
+const STEPS: [f64; WINDOW_COUNT] = [1.0, 3.0, 12.0];
+
 /// What everybody said at one moment, until the outcome is known.
 #[derive(Clone, Debug)]
 struct Awaited {
     steps: usize,
     said: Vec<Forecast>,
+    chances: Chances,
 }
 
 /// All models on one series.
@@ -35,6 +43,9 @@ pub struct Auto {
     thresholds: [f64; THRESHOLDS],
     blend: Blend,
     stacks: [Stack; WINDOW_COUNT],
+    scored: [Scored; WINDOW_COUNT],
+    /// How sure the chances of the last forecast are.
+    confidence: Option<Chances>,
     awaited: VecDeque<Awaited>,
 }
 
@@ -48,23 +59,52 @@ impl Auto {
         Self {
             blend: Blend::new(models.len() + 1),
             stacks: std::array::from_fn(|_| Stack::new(models.len() + 1)),
+            scored: Default::default(),
             models,
             core: Boosted::new(trained, step_s, thresholds),
             thresholds,
+            confidence: None,
             awaited: VecDeque::new(),
         }
     }
 
-    /// What everybody says now, the core first; one that says nothing repeats the core.
-    fn ask(&mut self) -> Option<Vec<Forecast>> {
-        let core = self.core.forecast()?;
+    /// What everybody says now, the core first, and what the residual blocks say for themselves; one that says nothing
+    /// repeats the core.
+    fn ask(&mut self) -> Option<(Vec<Forecast>, Chances)> {
+        let (core, of_blocks) = self.core.forecast_and_blocks()?;
         let mut said = Vec::with_capacity(self.models.len() + 1);
         said.push(core);
         for model in &mut self.models {
             let forecast = model.forecast().unwrap_or_else(|| said[0].clone());
             said.push(forecast);
         }
-        Some(said)
+        Some((said, of_blocks))
+    }
+
+    fn stacked(&self, said: &[Forecast]) -> Chances {
+        std::array::from_fn(|window| {
+            std::array::from_fn(|column| {
+                self.stacks[window].chance(said.iter().map(|forecast| forecast.chances[window][column]))
+            })
+        })
+    }
+
+    /// See [`Grounds`]: the predictors are the models that are joined and the residual blocks.
+    fn confidence_in(&self, chances: &Chances, said: &[Forecast], of_blocks: &Chances) -> Chances {
+        let seen = self.core.past().seen() as f64;
+        std::array::from_fn(|window| {
+            std::array::from_fn(|column| {
+                let all = said.iter().map(|forecast| &forecast.chances).chain([of_blocks]);
+                let predictors: Vec<f64> = all.map(|chances| chances[window][column]).collect();
+                confidence(&Grounds {
+                    chance: chances[window][column],
+                    predictors: &predictors,
+                    windows: seen / STEPS[window],
+                    known_inputs: self.core.known_inputs(),
+                    past: self.scored[window].brier(),
+                })
+            })
+        })
     }
 
     fn judge(&mut self, steps: usize) {
@@ -93,7 +133,9 @@ impl Auto {
         for (window, stack) in self.stacks.iter_mut().enumerate() {
             for (column, threshold) in self.thresholds.iter().enumerate() {
                 let said = due.said.iter().map(|forecast| forecast.chances[window][column]);
-                stack.judge(said, outcome[WINDOW_TARGETS[window]] > *threshold);
+                let happened = outcome[WINDOW_TARGETS[window]] > *threshold;
+                stack.judge(said, happened);
+                self.scored[window].judge(due.chances[window][column], happened);
             }
         }
     }
@@ -110,9 +152,14 @@ impl SeriesModel for Auto {
         let steps = before_s.map_or(1, |before_s| self.core.past().steps_since(before_s).max(1));
         self.judge(if seen == 0 { 1 } else { steps });
         if self.core.past().seen().is_multiple_of(EVERY)
-            && let Some(said) = self.ask()
+            && let Some((said, _)) = self.ask()
         {
-            self.awaited.push_back(Awaited { steps: 0, said });
+            let chances = self.stacked(&said);
+            self.awaited.push_back(Awaited {
+                steps: 0,
+                said,
+                chances,
+            });
         }
         Ok(())
     }
@@ -126,18 +173,19 @@ impl SeriesModel for Auto {
     }
 
     fn forecast(&mut self) -> Option<Forecast> {
-        let said = self.ask()?;
+        let (said, of_blocks) = self.ask()?;
         let quantiles = std::array::from_fn(|target: usize| {
             let said: Vec<_> = said.iter().map(|forecast| &forecast.quantiles[target]).collect();
             self.blend.join(target, &said)
         });
-        let chances = std::array::from_fn(|window: usize| {
-            std::array::from_fn(|column: usize| {
-                self.stacks[window].chance(said.iter().map(|forecast| forecast.chances[window][column]))
-            })
-        });
+        let chances = self.stacked(&said);
         let _: [_; TARGET_COUNT] = quantiles;
+        self.confidence = Some(self.confidence_in(&chances, &said, &of_blocks));
         Some(Forecast { quantiles, chances })
+    }
+
+    fn confidence(&self) -> Option<Chances> {
+        self.confidence
     }
 
     fn teach(&mut self, learner: &mut Learner) {

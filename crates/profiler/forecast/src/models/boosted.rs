@@ -6,11 +6,12 @@
 use super::learner::{BodyRow, Learner};
 use super::mix::Mix;
 use super::past::{HORIZON, NotLater, Past};
-use super::series::{EVENT_ROW, Moment, Series};
+use super::series::{FOREST_ROW, Moment, Series};
 use super::trained::Trained;
 use super::training::TARGET_MAX;
 use super::{
-    Forecast, Quantiles, SeriesModel, TARGET_COUNT, THRESHOLDS, WINDOW_COUNT, WINDOW_TARGETS, targets_of,
+    Chances, Forecast, Quantiles, SeriesModel, TARGET_COUNT, THRESHOLDS, WINDOW_COUNT, WINDOW_TARGETS,
+    targets_of,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -34,7 +35,7 @@ struct Lesson {
     /// The observation that it was made at.
     seen: u64,
     threshold: f64,
-    row: Box<[f32; EVENT_ROW]>,
+    row: Box<[f32; FOREST_ROW]>,
     body: Box<BodyRow>,
     /// What the body's targets are counted from, and in.
     base: f64,
@@ -71,7 +72,7 @@ impl Boosted {
         Lesson {
             seen: self.series.past().seen(),
             threshold,
-            row: Box::new(self.series.event_row(moment, threshold).0),
+            row: Box::new(self.series.forest_row(moment, threshold).0),
             body: Box::new(BodyRow {
                 row: moment.body_row(&quantiles),
                 starts: quantiles.map(|quantiles| moment.start(&quantiles)),
@@ -93,10 +94,12 @@ impl Boosted {
         value().max(value())
     }
 
-    fn chances(&self, moment: &Moment) -> [[f64; THRESHOLDS]; WINDOW_COUNT] {
+    /// What the forests say, and what the residual blocks say for themselves.
+    fn chances(&self, moment: &Moment) -> [Chances; 2] {
         let mut chances = [[0.0; THRESHOLDS]; WINDOW_COUNT];
+        let mut of_blocks = chances;
         for (column, threshold) in self.thresholds.iter().enumerate() {
-            let (row, blocks) = self.series.event_row(moment, *threshold);
+            let (row, blocks) = self.series.forest_row(moment, *threshold);
             for (window, forest) in self.trained.events.iter().enumerate() {
                 let trained = !forest.trees.is_empty();
                 chances[window][column] = if trained {
@@ -104,9 +107,34 @@ impl Boosted {
                 } else {
                     blocks[window]
                 };
+                of_blocks[window][column] = blocks[window];
             }
         }
-        chances
+        [chances, of_blocks]
+    }
+
+    /// What the forests say of each window and threshold now, and nothing else; `None` where the last value is missing.
+    pub fn events(&self) -> Option<Chances> {
+        let moment = self.series.moment()?;
+        let [chances, _] = self.chances(&moment);
+        Some(chances)
+    }
+
+    /// Share of the numbers about the series that are known, but those of one-minute values.
+    pub(crate) fn known_inputs(&self) -> f64 {
+        self.series.known_inputs()
+    }
+
+    /// The forecast, and the chances that the residual blocks give for themselves.
+    pub(crate) fn forecast_and_blocks(&self) -> Option<(Forecast, Chances)> {
+        let moment = self.series.moment()?;
+        let blocks = moment.blocks.quantiles();
+        let [chances, of_blocks] = self.chances(&moment);
+        let forecast = Forecast {
+            quantiles: self.mix.join(&body(&self.trained, &moment, &blocks), &blocks),
+            chances,
+        };
+        Some((forecast, of_blocks))
     }
 }
 
@@ -135,12 +163,7 @@ impl SeriesModel for Boosted {
     }
 
     fn forecast(&mut self) -> Option<Forecast> {
-        let moment = self.series.moment()?;
-        let blocks = moment.blocks.quantiles();
-        Some(Forecast {
-            quantiles: self.mix.join(&body(&self.trained, &moment, &blocks), &blocks),
-            chances: self.chances(&moment),
-        })
+        self.forecast_and_blocks().map(|(forecast, _)| forecast)
     }
 
     fn teach(&mut self, learner: &mut Learner) {

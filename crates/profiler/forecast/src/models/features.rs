@@ -15,6 +15,12 @@ pub const SLOW: std::ops::RangeInclusive<usize> = 27..=36;
 /// Place in [`series_row`] of the deviation of this minute over the hours of a day, slow too.
 pub const SLOW_HOURS: usize = 63;
 
+/// Places in [`series_row`] of what is only known where there are one-minute values: their rise, and each of them.
+pub const MINUTES: std::ops::Range<usize> = SERIES - FINE - 1..SERIES;
+
+/// Length of [`minutes_row`].
+pub const MINUTES_ROW: usize = 4;
+
 /// Fills an array from the front.
 pub(crate) struct Filler<'a> {
     row: &'a mut [f32],
@@ -106,9 +112,11 @@ pub fn series_row(past: &Past) -> [f32; SERIES] {
     calendar(&mut filler, past);
     debug_assert_eq!(filler.at, LINEAR);
     repetition(&mut filler, past, base, scale);
+    let minutes = past.minutes();
     jumps(&mut filler, past, scale);
-    for minute in 0..FINE {
-        filler.put(relative(past.minute_back(minute)));
+    filler.put((minutes[0] - minutes[4]) / scale);
+    for minute in minutes {
+        filler.put(relative(minute));
     }
     debug_assert_eq!(filler.at, SERIES);
     row
@@ -206,7 +214,7 @@ fn repetition(filler: &mut Filler, past: &Past, base: f64, scale: f64) {
     filler.put((scale / (past.middle().abs() + 1e-9)).ln());
 }
 
-/// The largest rise and fall of the day, the last curvature, the time since the peak, the last minutes' rise: 5 values.
+/// The largest rise and fall of the day, the last curvature, the time since the peak: 4 values.
 fn jumps(filler: &mut Filler, past: &Past, scale: f64) {
     let day = past.tail(DAY);
     let mut moves = Summary::EMPTY;
@@ -222,7 +230,31 @@ fn jumps(filler: &mut Filler, past: &Past, scale: f64) {
         }
     }
     filler.put((peak.0 as f64).ln_1p());
-    filler.put((past.minute_back(0) - past.minute_back(4)) / scale);
+}
+
+/// The last minutes against a threshold: the newest, the greatest, the share above, and where a straight line through
+/// the last five would be in the middle of the next step. NaN without minutes.
+pub fn minutes_row(past: &Past, threshold: f64) -> [f32; MINUTES_ROW] {
+    /// How far the newest minutes' slope is carried on, in minutes: from their middle to that of the next step.
+    const AHEAD: f64 = 5.0;
+    let minutes = past.minutes();
+    let relative = |value: f64| (threshold - value) / past.scale();
+    let mut all = Summary::EMPTY;
+    minutes.iter().for_each(|value| all.take(*value));
+    let above = minutes.iter().filter(|value| **value > threshold).count();
+    // Least squares over the times 0, -1, … -4 minutes.
+    let (mut slope, mut sum) = (0.0, 0.0);
+    for (value, weight) in minutes.iter().zip([2.0, 1.0, 0.0, -1.0, -2.0]) {
+        slope += weight * value / 10.0;
+        sum += value;
+    }
+    [
+        relative(minutes[0]),
+        relative(all.top()),
+        above as f64 / all.count,
+        relative(sum / 5.0 + AHEAD * slope),
+    ]
+    .map(|value| value as f32)
 }
 
 #[cfg(test)]
@@ -239,6 +271,19 @@ mod tests {
             let row = series_row(&past);
             assert!(row.iter().all(|value| !value.is_infinite()), "{length}: {row:?}");
             assert_eq!(row[0].is_nan(), length == 0);
+        }
+    }
+
+    #[test]
+    fn minutes_are_carried_on() {
+        let mut past = Past::new(300);
+        assert!(minutes_row(&past, 1.0).iter().all(|value| value.is_nan()));
+        (0..10_i64).for_each(|minute| past.push_fine(60 * minute, minute as f64));
+        (0..2_i64).for_each(|step| past.push(300 * step, 4.0).map(drop).expect("time goes forward"));
+        let expected = [6.5 - 9.0, 6.5 - 9.0, 0.3 * past.scale(), 6.5 - 12.0];
+        let row = minutes_row(&past, 6.5).map(|value| f64::from(value) * past.scale());
+        for (found, expected) in row.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-6 + 1e-5 * past.scale(), "{row:?}");
         }
     }
 

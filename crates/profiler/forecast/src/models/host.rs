@@ -7,7 +7,7 @@
 use super::learner::Learner;
 use super::past::NotLater;
 use super::trained::Trained;
-use super::{Forecast, Kind, SeriesModel, THRESHOLDS};
+use super::{Chances, Forecast, Kind, SeriesModel, THRESHOLDS};
 use std::sync::Arc;
 
 /// The series of a host.
@@ -67,5 +67,10 @@ impl Host {
     /// The forecast from the last value; `None` where it is missing.
     pub fn forecast(&mut self, place: usize) -> Option<Forecast> {
         self.series[place].forecast()
+    }
+
+    /// How sure the chances of the last forecast are; see [`SeriesModel::confidence`].
+    pub fn confidence(&self, place: usize) -> Option<Chances> {
+        self.series[place].confidence()
     }
 }

@@ -7,7 +7,7 @@
 
 use super::exceedances::DISTANCE;
 use super::gbdt::{Forest, Loss, Matrix, Parameters, QuantileForest, Random, train_from, train_quantiles};
-use super::series::{BODY_ROW, COMMON_ROW, EVENT_ROW};
+use super::series::{BODY_ROW, COMMON_ROW, FOREST_ROW};
 use super::trained::Trained;
 use super::{LEVELS, QUANTILES, TARGET_COUNT, WINDOW_COUNT};
 use std::collections::VecDeque;
@@ -78,11 +78,11 @@ impl Learner {
     }
 
     /// Keeps a row whose outcome is known, in the order of time.
-    pub fn keep(&mut self, row: &[f32; EVENT_ROW], happened: [bool; WINDOW_COUNT]) {
+    pub fn keep(&mut self, row: &[f32; FOREST_ROW], happened: [bool; WINDOW_COUNT]) {
         let count = self.happened[0].len();
         if count >= ROWS_MAX {
             let forgotten = (count as f64 * FORGET) as usize;
-            self.rows.drain(..forgotten * EVENT_ROW);
+            self.rows.drain(..forgotten * FOREST_ROW);
             for happened in &mut self.happened {
                 happened.drain(..forgotten);
             }
@@ -110,7 +110,7 @@ impl Learner {
         }
         self.grown_at = count;
         let mut trained = (*self.shipped).clone();
-        let matrix = Matrix::new(&self.rows, EVENT_ROW, BINS);
+        let matrix = Matrix::new(&self.rows, FOREST_ROW, BINS);
         for (forest, happened) in trained.events.iter_mut().zip(&self.happened) {
             self.grow_events(&matrix, happened, forest);
         }
@@ -123,7 +123,7 @@ impl Learner {
     }
 
     fn grow_events(&self, matrix: &Matrix, happened: &[f32], forest: &mut Forest) {
-        let rows = || self.rows.chunks_exact(EVENT_ROW);
+        let rows = || self.rows.chunks_exact(FOREST_ROW);
         let starts: Vec<f32> = rows().map(|row| forest.predict(row)).collect();
         let judged_from = judged_from(happened.len());
         let parameters = event_parameters(happened.len());
@@ -136,7 +136,7 @@ impl Learner {
             after += log_loss(start + trial.predict(row), *happened);
         }
         if after < before {
-            forest.width = EVENT_ROW;
+            forest.width = FOREST_ROW;
             forest.trees.extend(grow(happened.len()).trees);
         }
     }
@@ -204,7 +204,7 @@ fn body_parameters(rows: usize) -> Parameters {
 }
 
 fn event_parameters(rows: usize) -> Parameters {
-    let mut monotone = vec![0; EVENT_ROW];
+    let mut monotone = vec![0; FOREST_ROW];
     monotone[COMMON_ROW + DISTANCE] = -1;
     Parameters {
         trees: (rows / ROWS_PER_TREE).clamp(*TREES.start(), *TREES.end()),

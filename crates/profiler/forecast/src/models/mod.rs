@@ -55,6 +55,9 @@ pub const THRESHOLDS: usize = 2;
 /// Quantiles of all targets, absolute.
 pub type Quantiles = [[f64; QUANTILES]; TARGET_COUNT];
 
+/// A number for each window and threshold: chances, or what they deserve.
+pub type Chances = [[f64; THRESHOLDS]; WINDOW_COUNT];
+
 /// A forecast for one series.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Forecast {
@@ -77,6 +80,11 @@ pub trait SeriesModel: Send + std::fmt::Debug {
 
     /// The forecast from the last value; `None` where that is missing.
     fn forecast(&mut self) -> Option<Forecast>;
+
+    /// How sure the chances of the last forecast are, 0 to 1; `None` where the model does not say.
+    fn confidence(&self) -> Option<Chances> {
+        None
+    }
 
     /// Hands rows whose outcome is now known to the host's learner; called after every observation.
     fn teach(&mut self, _learner: &mut Learner) {}

@@ -200,14 +200,20 @@ impl Past {
         (self.range.0.min(self.last), self.range.1.max(self.last))
     }
 
-    /// The one-minute value that ended `minutes` minutes before the end of the last step; NaN where unknown.
-    pub fn minute_back(&self, minutes: usize) -> f64 {
+    /// The minutes at the end of the last step, the newest first; NaN where unknown.
+    pub fn minutes(&self) -> [f64; FINE] {
+        let mut minutes = [f64::NAN; FINE];
         let Some(last_s) = self.last_s else {
-            return f64::NAN;
+            return minutes;
         };
-        let at_s = last_s + self.step_s - 60 * (minutes.cast_signed() as i64 + 1);
-        let found = self.fine.iter().find(|(time_s, _)| *time_s == at_s);
-        found.map_or(f64::NAN, |(_, value)| *value)
+        let end_s = last_s + self.step_s;
+        for (time_s, value) in &self.fine {
+            let back_s = end_s - 60 - time_s;
+            if back_s >= 0 && back_s % 60 == 0 && back_s < 60 * FINE as i64 {
+                minutes[(back_s / 60) as usize] = *value;
+            }
+        }
+        minutes
     }
 }
 
@@ -246,8 +252,11 @@ mod tests {
         let mut past = Past::new(300);
         (0..20).for_each(|minute| past.push_fine(minute * 60, minute as f64));
         past.push(900, 17.0).expect("first");
-        assert_eq!(past.minute_back(0), 19.0);
-        assert_eq!(past.minute_back(9), 10.0);
-        assert!(past.minute_back(10).is_nan());
+        let expected: [f64; FINE] = std::array::from_fn(|back| 19.0 - back as f64);
+        assert_eq!(past.minutes(), expected);
+        past.push(1200, 18.0).expect("later");
+        let minutes = past.minutes();
+        assert!(minutes[..5].iter().all(|value| value.is_nan()));
+        assert_eq!(minutes[5..], expected[..5]);
     }
 }

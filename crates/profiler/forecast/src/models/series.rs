@@ -1,7 +1,7 @@
 //! One series with its past, its row and its linear forecaster: what every learned model reads.
 
 use super::exceedances::{Exceedances, THRESHOLD};
-use super::features::{SERIES, series_row};
+use super::features::{MINUTES, MINUTES_ROW, SERIES, minutes_row, series_row};
 use super::past::{NotLater, Past};
 use super::ridge::{Blocks, Ridge};
 use super::{QUANTILES, Quantiles, TARGET_COUNT, WINDOW_COUNT};
@@ -10,13 +10,26 @@ use super::{QUANTILES, Quantiles, TARGET_COUNT, WINDOW_COUNT};
 pub const COMMON_ROW: usize = SERIES + TARGET_COUNT + 1;
 /// Length of the row that the body's models read: the common row and quantiles of the blocks.
 pub const BODY_ROW: usize = COMMON_ROW + TARGET_COUNT * BLOCK_LEVELS.len();
-/// Length of the row that the event models read: the common row and what the threshold adds.
+/// Length of the row that the network reads: the common row and what the threshold adds.
 pub const EVENT_ROW: usize = COMMON_ROW + THRESHOLD;
+/// Length of the row that the event forests read: the same, and the threshold against the last minutes.
+pub const FOREST_ROW: usize = EVENT_ROW + MINUTES_ROW;
 /// The trained body starts from this share of what the blocks say: trees that start from nothing have weak tails, and
 /// trees that start from all of it hardly differ from it. Measured on the training parts of the development traces.
 const START_SHARE: f64 = 0.5;
 /// Places in [`super::LEVELS`] of the quantiles that the body's row holds: .1, .5, .9 and .99.
 const BLOCK_LEVELS: [usize; 4] = [1, 5, 9, 11];
+
+/// Forgets in a row of the forests what one-minute values said, as if there had been none.
+pub fn without_minutes(row: &mut [f32; FOREST_ROW]) {
+    row[MINUTES].fill(f32::NAN);
+    row[EVENT_ROW..].fill(f32::NAN);
+}
+
+/// The same in a row of the body.
+pub fn body_without_minutes(row: &mut [f32; BODY_ROW]) {
+    row[MINUTES].fill(f32::NAN);
+}
 
 /// A series as it is followed.
 #[derive(Clone, Debug)]
@@ -89,6 +102,13 @@ impl Series {
         &self.past
     }
 
+    /// Share of the numbers about the series that are known, but those of one-minute values.
+    pub(crate) fn known_inputs(&self) -> f64 {
+        let inputs = &self.row[..MINUTES.start];
+        let known = inputs.iter().filter(|value| !value.is_nan()).count();
+        known as f64 / inputs.len() as f64
+    }
+
     /// What is known now; `None` before the first value, and while the last one is missing.
     pub fn moment(&self) -> Option<Moment> {
         let blocks = self.ridge.forecast()?;
@@ -107,13 +127,24 @@ impl Series {
         })
     }
 
-    /// The event models' row for one threshold, and the chances that the residual blocks give.
+    /// The network's row for one threshold, without one-minute values, and the chances that the residual blocks give.
     pub fn event_row(&self, moment: &Moment, threshold: f64) -> ([f32; EVENT_ROW], [f64; WINDOW_COUNT]) {
         let chances = moment.blocks.chances(threshold);
         let added = Exceedances::new(&self.past, threshold).row(&self.past, &moment.blocks, &chances);
         let mut row = [0.0; EVENT_ROW];
         row[..COMMON_ROW].copy_from_slice(&moment.row);
+        row[MINUTES].fill(f32::NAN);
         row[COMMON_ROW..].copy_from_slice(&added);
+        (row, chances)
+    }
+
+    /// The forests' row for one threshold, and the chances that the residual blocks give.
+    pub fn forest_row(&self, moment: &Moment, threshold: f64) -> ([f32; FOREST_ROW], [f64; WINDOW_COUNT]) {
+        let (event, chances) = self.event_row(moment, threshold);
+        let mut row = [0.0; FOREST_ROW];
+        row[..EVENT_ROW].copy_from_slice(&event);
+        row[MINUTES].copy_from_slice(&moment.row[MINUTES]);
+        row[EVENT_ROW..].copy_from_slice(&minutes_row(&self.past, threshold));
         (row, chances)
     }
 }

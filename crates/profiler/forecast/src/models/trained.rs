@@ -7,12 +7,12 @@
 use super::gbdt::{Forest, Node, QuantileForest, Tree};
 use super::lstm::Lstm;
 use super::lstm::network::WEIGHTS;
-use super::series::{BODY_ROW, EVENT_ROW};
+use super::series::{BODY_ROW, EVENT_ROW, FOREST_ROW};
 use super::{QUANTILES, TARGET_COUNT, WINDOW_COUNT};
 
 const MAGIC: &[u8; 4] = b"TGFM";
 /// Version of the file; what the features mean is part of it.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 /// Marks a missing value's way to the left in the feature's number.
 const MISSING_LEFT: u16 = 1 << 15;
 
@@ -79,7 +79,7 @@ impl Trained {
     /// The bytes of the model file.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
-        for number in [VERSION, BODY_ROW as u16, EVENT_ROW as u16] {
+        for number in [VERSION, BODY_ROW as u16, FOREST_ROW as u16] {
             bytes.extend(number.to_le_bytes());
         }
         for forest in &self.events {
@@ -117,7 +117,7 @@ impl Trained {
         if u64::from_le_bytes(*sum) != sum_of(&bytes[..bytes.len() - 8]) {
             return Err(FileError::Damaged);
         }
-        for needed in [BODY_ROW as u16, EVENT_ROW as u16] {
+        for needed in [BODY_ROW as u16, FOREST_ROW as u16] {
             let found = reader.number()?;
             if found != needed {
                 return Err(FileError::Width { found, needed });
@@ -200,7 +200,7 @@ impl Reader<'_> {
         let mut trained = Trained::default();
         for forest in &mut trained.events {
             *forest = Forest {
-                width: EVENT_ROW,
+                width: FOREST_ROW,
                 base: self.value()?,
                 trees: self.trees()?,
             };
@@ -270,7 +270,7 @@ mod tests {
             leaves: vec![0.25; leaves],
         };
         let event = Forest {
-            width: EVENT_ROW,
+            width: FOREST_ROW,
             base: -2.0,
             trees: vec![tree(2); 3],
         };

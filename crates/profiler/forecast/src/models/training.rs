@@ -2,12 +2,13 @@
 //!
 //! Every trace is followed as a stream would follow it, and at seeded moments its rows are kept with what came after,
 //! so that what is trained on is what will be asked about. Event rows carry thresholds at random percentiles of the
-//! trace, the body's rows the five targets. Nothing after [`Trace::end`] is looked at.
+//! trace, the body's rows the five targets. Rows with one-minute values are kept a second time without them, so that the
+//! forests also know what to do without. Nothing after [`Trace::end`] is looked at.
 
 use super::exceedances::DISTANCE;
 use super::gbdt::{Loss, Matrix, Parameters, Random, train, train_quantiles};
 use super::past::HORIZON;
-use super::series::{BODY_ROW, COMMON_ROW, EVENT_ROW, Series};
+use super::series::{BODY_ROW, COMMON_ROW, FOREST_ROW, Series, body_without_minutes, without_minutes};
 use super::trained::Trained;
 use super::{LEVELS, TARGET_COUNT, WINDOW_COUNT, WINDOW_TARGETS, targets_of};
 
@@ -30,8 +31,21 @@ pub struct Trace {
     pub times_s: Vec<i64>,
     /// Value of each step; NaN is missing.
     pub values: Vec<f64>,
+    /// Beginnings of minutes, rising, with their means; empty where none are known.
+    pub minutes: Vec<(i64, f64)>,
     /// Only this many of the steps are looked at.
     pub end: usize,
+}
+
+impl Trace {
+    /// The minutes within a step.
+    pub fn minutes_of(&self, step: usize) -> &[(i64, f64)] {
+        let from_s = self.times_s[step];
+        let first = self.minutes.partition_point(|(time_s, _)| *time_s < from_s);
+        let within =
+            self.minutes[first..].partition_point(|(time_s, _)| *time_s < from_s + i64::from(self.step_s));
+        &self.minutes[first..first + within]
+    }
 }
 
 /// Settings of training.
@@ -55,7 +69,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        let mut monotone = vec![0; EVENT_ROW];
+        let mut monotone = vec![0; FOREST_ROW];
         monotone[COMMON_ROW + DISTANCE] = -1;
         Self {
             event_stride: 5.0,
@@ -112,6 +126,9 @@ fn follow(trace: &Trace, options: &Options, random: &mut Random, rows: &mut Rows
     let sorted = sorted_part(&trace.values[..end]);
     let mut series = Series::new(trace.step_s);
     for step in 0..end {
+        for (time_s, value) in trace.minutes_of(step) {
+            series.observe_fine(*time_s, *value);
+        }
         if series.observe(trace.times_s[step], trace.values[step]).is_err() {
             continue;
         }
@@ -125,33 +142,52 @@ fn follow(trace: &Trace, options: &Options, random: &mut Random, rows: &mut Rows
             continue;
         }
         if body {
-            keep_body(&series, &targets, rows);
+            keep_body(&series, &targets, !trace.minutes.is_empty(), rows);
         }
         let count = if event { options.thresholds } else { 0 };
         for _ in 0..count {
-            keep_event(&series, threshold_of(&sorted, random), &targets, rows);
+            let threshold = threshold_of(&sorted, random);
+            keep_event(&series, threshold, &targets, !trace.minutes.is_empty(), rows);
         }
     }
 }
 
-fn keep_body(series: &Series, targets: &[f64; TARGET_COUNT], rows: &mut Rows) {
+/// Keeps a row of the body, and where there are minutes another one that knows them.
+fn keep_body(series: &Series, targets: &[f64; TARGET_COUNT], has_minutes: bool, rows: &mut Rows) {
     let Some(moment) = series.moment() else { return };
     let quantiles = moment.blocks.quantiles();
-    rows.body.extend(moment.body_row(&quantiles));
-    for (kept, target) in rows.targets.iter_mut().zip(targets) {
-        let relative = (target - moment.base) / moment.scale;
-        kept.push(relative.clamp(-TARGET_MAX, TARGET_MAX) as f32);
-    }
-    for (kept, quantiles) in rows.starts.iter_mut().zip(quantiles) {
-        kept.extend(moment.start(&quantiles));
+    let with = moment.body_row(&quantiles);
+    let mut without = with;
+    body_without_minutes(&mut without);
+    for row in [Some(without), has_minutes.then_some(with)].into_iter().flatten() {
+        rows.body.extend(row);
+        for (kept, target) in rows.targets.iter_mut().zip(targets) {
+            let relative = (target - moment.base) / moment.scale;
+            kept.push(relative.clamp(-TARGET_MAX, TARGET_MAX) as f32);
+        }
+        for (kept, quantiles) in rows.starts.iter_mut().zip(&quantiles) {
+            kept.extend(moment.start(quantiles));
+        }
     }
 }
 
-fn keep_event(series: &Series, threshold: f64, targets: &[f64; TARGET_COUNT], rows: &mut Rows) {
+/// Keeps an event row, and where there are minutes another one that knows them.
+fn keep_event(
+    series: &Series,
+    threshold: f64,
+    targets: &[f64; TARGET_COUNT],
+    has_minutes: bool,
+    rows: &mut Rows,
+) {
     let Some(moment) = series.moment() else { return };
-    rows.events.extend(series.event_row(&moment, threshold).0);
-    for (kept, target) in rows.happened.iter_mut().zip(WINDOW_TARGETS) {
-        kept.push(f32::from(u8::from(targets[target] > threshold)));
+    let with = series.forest_row(&moment, threshold).0;
+    let mut without = with;
+    without_minutes(&mut without);
+    for row in [Some(without), has_minutes.then_some(with)].into_iter().flatten() {
+        rows.events.extend(row);
+        for (kept, target) in rows.happened.iter_mut().zip(WINDOW_TARGETS) {
+            kept.push(f32::from(u8::from(targets[target] > threshold)));
+        }
     }
 }
 
@@ -175,7 +211,7 @@ pub(crate) fn threshold_of(sorted: &[f64], random: &mut Random) -> f64 {
 /// Trains all forests on gathered rows.
 pub fn fit(rows: &Rows, options: &Options) -> Trained {
     let mut trained = Trained::default();
-    let matrix = Matrix::new(&rows.events, EVENT_ROW, options.bins);
+    let matrix = Matrix::new(&rows.events, FOREST_ROW, options.bins);
     for (forest, happened) in trained.events.iter_mut().zip(&rows.happened) {
         *forest = train(&matrix, happened, Loss::Logistic, &options.events, |_| true);
     }

@@ -26,6 +26,7 @@ fn traces(count: i64, steps: i64) -> Vec<Trace> {
         step_s: 300,
         times_s: (0..steps).map(|step| step * 300).collect(),
         values: (0..steps).map(|step| load(step, seed)).collect(),
+        minutes: Vec::new(),
         end: usize::try_from(steps / 2).expect("small"),
     };
     (0..count).map(trace).collect()
@@ -219,6 +220,7 @@ fn odd_series_are_answered_or_left_out_and_never_panic() {
             step_s: 300,
             times_s: (0..900).map(|step| step * 300).collect(),
             values,
+            minutes: Vec::new(),
             end: 450,
         }];
         let text = origins(&traces, 10);

@@ -174,6 +174,7 @@ mod tests {
             step_s: 300,
             times_s: (0..400).map(|step| step * 300).collect(),
             values: values.collect(),
+            minutes: Vec::new(),
             end: 400,
         }];
         let options = Options {
