@@ -32,6 +32,20 @@ struct Sums<'a> {
     set_aside: u64,
     covered: u64,
     covered_of: u64,
+    /// Peaks below, within and above their named quantiles.
+    peaks: [u64; 3],
+}
+
+impl<'a> Sums<'a> {
+    fn judge(&mut self, scored: &'a Scored, happened: bool) {
+        let outcome = &scored.outcome;
+        self.judged.push((scored, happened));
+        self.covered_of += u64::from(outcome.onset_covered.is_some());
+        self.covered += u64::from(outcome.onset_covered == Some(true));
+        if let Some(place) = outcome.peak {
+            self.peaks[place as usize] += 1;
+        }
+    }
 }
 
 /// Rows for all units, each model and each unit, per window. `begins` are the onsets that were seen, by unit, in
@@ -53,11 +67,7 @@ pub fn calibration(
         for key in keys {
             let sum = sums.entry(key).or_default();
             match (outcome.happened, outcome.treatment) {
-                (Some(happened), Treatment::Untreated) => {
-                    sum.judged.push((scored, happened));
-                    sum.covered_of += u64::from(outcome.onset_covered.is_some());
-                    sum.covered += u64::from(outcome.onset_covered == Some(true));
-                }
+                (Some(happened), Treatment::Untreated) => sum.judge(scored, happened),
                 _ => sum.set_aside += 1,
             }
         }
@@ -112,6 +122,9 @@ fn row(key: &Key, sums: &Sums<'_>, begins: &BTreeMap<Unit, Vec<i64>>, false_alar
             .map(|(brier, reference)| 1.0 - brier / reference),
         calibration_error: mean(gap),
         onset_coverage: (sums.covered_of > 0).then(|| sums.covered as f64 / sums.covered_of as f64),
+        peaks: sums.peaks.iter().sum(),
+        peak_coverage: share(sums.peaks[1], &sums.peaks),
+        peak_above: share(sums.peaks[2], &sums.peaks),
         alarm_from: threshold,
         onsets: leads.onsets,
         onsets_alarmed: leads.ahead_s.len() as u64,
@@ -119,6 +132,11 @@ fn row(key: &Key, sums: &Sums<'_>, begins: &BTreeMap<Unit, Vec<i64>>, false_alar
         reliability: bins.into_iter().filter(|bin| bin.count > 0).collect(),
         demoted: false,
     }
+}
+
+fn share(part: u64, of: &[u64]) -> Option<f64> {
+    let whole: u64 = of.iter().sum();
+    (whole > 0).then(|| part as f64 / whole as f64)
 }
 
 /// The lowest probability from which no larger share of the quiet windows is alarmed.
@@ -174,8 +192,10 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
 /// Side of one picture, and the room around it.
 const SIDE: f64 = 180.0;
 const ROOM: f64 = 44.0;
+/// Height of the part that tells of peaks.
+const PEAKS_ROOM: f64 = 40.0;
 
-/// The reliability of all units, a picture per window: what was said against what came. Grey, so that it is read on a
+/// The reliability of all units, a picture per window: what was said against what came, and where peaks lay. Grey, so that it is read on a
 /// light page and on a dark one; the area of a point is the number of predictions in it.
 pub fn svg(view: &CalibrationView) -> String {
     let rows: Vec<&CalibrationRow> = view
@@ -184,7 +204,7 @@ pub fn svg(view: &CalibrationView) -> String {
         .filter(|row| row.unit.is_none() && row.model.is_none())
         .collect();
     let width = ROOM + rows.len().max(1) as f64 * (SIDE + ROOM);
-    let height = SIDE + 2.0 * ROOM;
+    let height = SIDE + 2.0 * ROOM + PEAKS_ROOM;
     let mut text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
          height=\"{height}\" font-family=\"sans-serif\" font-size=\"12\" fill=\"#808080\" role=\"img\">\
@@ -240,12 +260,52 @@ fn picture(text: &mut String, row: &CalibrationRow, left: f64, top: f64) {
             bin.count
         );
     }
+    peaks(text, row, left, bottom + 28.0);
+}
+
+/// Shares of the peaks below, within and above their named quantiles, over ticks where these should part.
+fn peaks(text: &mut String, row: &CalibrationRow, left: f64, top: f64) {
+    let Some((within, above)) = row.peak_coverage.zip(row.peak_above) else {
+        return;
+    };
+    let below = (1.0 - within - above).max(0.0);
+    let mut from = left;
+    for (share, colour, name) in [
+        (below, "#c4a03b", "below q10"),
+        (within, "#3b82c4", "from q10 to q90"),
+        (above, "#c4523b", "above q90"),
+    ] {
+        let _ = writeln!(
+            text,
+            "<rect x=\"{from:.1}\" y=\"{top}\" width=\"{:.1}\" height=\"8\" fill=\"{colour}\" fill-opacity=\"0.8\">\
+             <title>{:.0} % of {} peaks {name}</title></rect>",
+            share * SIDE,
+            share * 100.0,
+            row.peaks
+        );
+        from += share * SIDE;
+    }
+    for rank in [0.1, 0.9] {
+        let at = left + rank * SIDE;
+        let (from, to) = (top - 3.0, top + 11.0);
+        let _ = writeln!(
+            text,
+            "<line x1=\"{at}\" y1=\"{from}\" x2=\"{at}\" y2=\"{to}\" stroke=\"#808080\"/>"
+        );
+    }
+    let _ = writeln!(
+        text,
+        "<text x=\"{left}\" y=\"{}\">peaks within q10 to q90: {:.0} % of {}</text>",
+        top + 24.0,
+        within * 100.0,
+        row.peaks
+    );
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tidegate_types::{BootTime, PredictionId};
+    use tidegate_types::{BootTime, PeakPlace, PredictionId};
 
     fn scored(second: i64, probability: f64, happened: Option<bool>, covered: Option<bool>) -> Scored {
         Scored {
@@ -262,6 +322,7 @@ mod tests {
                 treatment: Treatment::Untreated,
                 onset_error_s: None,
                 onset_covered: covered,
+                peak: None,
             },
         }
     }
@@ -304,6 +365,31 @@ mod tests {
             strict.rows[0].onsets_alarmed, 0,
             "without any false alarm there is no alarm"
         );
+    }
+
+    #[test]
+    fn peaks_are_counted_below_within_and_above_their_quantiles() {
+        let place = |number: i64| match number {
+            0 => PeakPlace::Below,
+            1 => PeakPlace::Above,
+            _ => PeakPlace::Within,
+        };
+        let mut outcomes: Vec<Scored> = (0..20)
+            .map(|number| {
+                let mut one = scored(number, 0.1, Some(false), None);
+                one.outcome.peak = (number < 10).then(|| place(number));
+                one
+            })
+            .collect();
+        outcomes[2].outcome.treatment = Treatment::Treated;
+        let view = calibration(&outcomes, &BTreeMap::new(), 0.01);
+        let row = &view.rows[0];
+        assert_eq!(row.peaks, 9, "treated ones judge nothing");
+        assert_eq!(
+            (row.peak_coverage, row.peak_above),
+            (Some(7.0 / 9.0), Some(1.0 / 9.0))
+        );
+        assert!(svg(&view).contains("peaks within q10 to q90: 78 % of 9"));
     }
 
     #[test]

@@ -46,6 +46,10 @@ fn noun(spec: &FieldSpec) -> &'static str {
         EntityKind::App => "app_",
         // Not `app_disk_`: an app's own totals are called so.
         EntityKind::AppDisk => "app_device_",
+        EntityKind::AppCore => "app_core_",
+        EntityKind::AppNode => "app_node_",
+        EntityKind::DiskRange => "disk_range_",
+        EntityKind::AppRange => "app_disk_range_",
     }
 }
 
@@ -118,8 +122,24 @@ fn labels_of(entity: &Entity) -> String {
         Entity::Node(number) => format!("{{node=\"{number}\"}}"),
         Entity::Disk(name) | Entity::Nic(name) => format!("{{device=\"{}\"}}", escape(name)),
         Entity::App(app) => format!("{{app=\"{}\"}}", escape(app.as_str())),
-        Entity::AppDisk(app, disk) => {
-            format!("{{app=\"{}\",device=\"{}\"}}", escape(app.as_str()), escape(disk))
+        Entity::AppDisk(app, device) => {
+            format!(
+                "{{app=\"{}\",device=\"{}\"}}",
+                escape(app.as_str()),
+                escape(device)
+            )
+        }
+        Entity::AppCore(app, number) => format!("{{app=\"{}\",cpu=\"{number}\"}}", escape(app.as_str())),
+        Entity::AppNode(app, number) => format!("{{app=\"{}\",node=\"{number}\"}}", escape(app.as_str())),
+        Entity::DiskRange(disk, from, to) => {
+            format!("{{device=\"{}\",range=\"{from}-{to}\"}}", escape(disk))
+        }
+        Entity::AppRange(app, disk, from, to) => {
+            format!(
+                "{{app=\"{}\",device=\"{}\",range=\"{from}-{to}\"}}",
+                escape(app.as_str()),
+                escape(disk)
+            )
         }
     }
 }

@@ -47,6 +47,7 @@ pub(crate) enum SourceWord {
     Scheduled,
     Upstream,
     Classifier,
+    Demand,
     Persistence,
     Reactive,
 }
@@ -127,6 +128,7 @@ mod tests {
             Source::Scheduled,
             Source::Upstream,
             Source::Classifier,
+            Source::Demand,
             Source::Persistence,
             Source::Reactive,
         ]);

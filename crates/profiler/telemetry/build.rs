@@ -21,7 +21,7 @@ fn main() {
         return;
     };
     let out = PathBuf::from(std::env::var_os("OUT_DIR").unwrap_or_default());
-    for name in ["groups", "cores"] {
+    for name in ["groups", "cores", "ranges"] {
         let status = Command::new(compiler)
             .args(["-O2", "-g", "-Wall", "-target", "bpf", "-mcpu=v3", "-c"])
             .arg(format!("bpf/{name}.bpf.c"))

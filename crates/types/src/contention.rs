@@ -58,4 +58,19 @@ pub struct Outcome {
     pub onset_error_s: Option<f64>,
     /// Whether the actual onset lay within the predicted q10 to q90, where both exist.
     pub onset_covered: Option<bool>,
+    /// Where the highest demand within the window lay, where a peak was predicted and is known.
+    #[serde(default)]
+    pub peak: Option<PeakPlace>,
+}
+
+/// Where a peak lay against its predicted quantiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PeakPlace {
+    /// Below q10.
+    Below,
+    /// From q10 to q90.
+    Within,
+    /// Above q90.
+    Above,
 }

@@ -1,6 +1,7 @@
 //! What a measurement is about: the host, one of its parts, or an app.
 
 use crate::AppName;
+use crate::unit::ByteRange;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
@@ -23,6 +24,14 @@ pub enum Entity {
     App(AppName),
     /// What one application does on one block device.
     AppDisk(AppName, Arc<str>),
+    /// What one application that may not use every CPU does on one of those that it may.
+    AppCore(AppName, u16),
+    /// What one application has on one NUMA node.
+    AppNode(AppName, u16),
+    /// The bytes `[from, to)` of a block device.
+    DiskRange(Arc<str>, u64, u64),
+    /// What one application does in the bytes `[from, to)` of a block device.
+    AppRange(AppName, Arc<str>, u64, u64),
 }
 
 /// The kinds of [`Entity`]; each has fields of its own.
@@ -42,6 +51,14 @@ pub enum EntityKind {
     App,
     /// [`Entity::AppDisk`].
     AppDisk,
+    /// [`Entity::AppCore`].
+    AppCore,
+    /// [`Entity::AppNode`].
+    AppNode,
+    /// [`Entity::DiskRange`].
+    DiskRange,
+    /// [`Entity::AppRange`].
+    AppRange,
 }
 
 impl Entity {
@@ -55,19 +72,28 @@ impl Entity {
             Self::Nic(_) => EntityKind::Nic,
             Self::App(_) => EntityKind::App,
             Self::AppDisk(..) => EntityKind::AppDisk,
+            Self::AppCore(..) => EntityKind::AppCore,
+            Self::AppNode(..) => EntityKind::AppNode,
+            Self::DiskRange(..) => EntityKind::DiskRange,
+            Self::AppRange(..) => EntityKind::AppRange,
         }
     }
 
     /// The application, where the entity is one.
     pub fn app(&self) -> Option<&AppName> {
         match self {
-            Self::App(name) | Self::AppDisk(name, _) => Some(name),
+            Self::App(name)
+            | Self::AppDisk(name, _)
+            | Self::AppCore(name, _)
+            | Self::AppNode(name, _)
+            | Self::AppRange(name, ..) => Some(name),
             _ => None,
         }
     }
 }
 
-/// `host`, `core:3`, `node:0`, `disk:vda`, `nic:eth0`, `app:NAME`, `appdisk:vda:NAME`.
+/// `host`, `core:3`, `node:0`, `disk:vda`, `nic:eth0`, `app:NAME`, `appdisk:vda:NAME`,
+/// `appcore:3:NAME`, `appnode:0:NAME`, `range:vda@0-64G`, `apprange:vda@0-64G:NAME`.
 impl fmt::Display for Entity {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -78,6 +104,14 @@ impl fmt::Display for Entity {
             Self::Nic(name) => write!(formatter, "nic:{name}"),
             Self::App(name) => write!(formatter, "app:{name}"),
             Self::AppDisk(name, disk) => write!(formatter, "appdisk:{disk}:{name}"),
+            Self::AppCore(name, number) => write!(formatter, "appcore:{number}:{name}"),
+            Self::AppNode(name, number) => write!(formatter, "appnode:{number}:{name}"),
+            Self::DiskRange(disk, from, to) => {
+                write!(formatter, "range:{disk}@{}", ByteRange(*from, *to))
+            }
+            Self::AppRange(name, disk, from, to) => {
+                write!(formatter, "apprange:{disk}@{}:{name}", ByteRange(*from, *to))
+            }
         }
     }
 }

@@ -106,6 +106,7 @@ fields! {
     Node {
         NodeMemoryTotal "memory_total" Bytes "Memory of the NUMA node." "/sys/devices/system/node/node*/meminfo";
         NodeMemoryFree "memory_free" Bytes "Free memory of the NUMA node." "/sys/devices/system/node/node*/meminfo";
+        NodeMemoryFile "memory_file" Bytes "Page cache of the NUMA node, without shared memory: it can be given back." "/sys/devices/system/node/node*/meminfo";
     }
     Disk {
         DiskRead "read" BytesPerSecond "Bytes read." "/proc/diskstats";
@@ -162,11 +163,27 @@ fields! {
         AppDiskReadOps "read_ops" PerSecond "Reads of the app." "io.stat";
         AppDiskWriteOps "write_ops" PerSecond "Writes of the app." "io.stat";
     }
+    AppCore {
+        AppCoreUsage "usage" Cores "CPU time that an app which may not use every CPU used on this one." "/proc/*/task/*/stat";
+    }
+    AppNode {
+        AppNodeMemory "memory" Bytes "Memory of the app on the node, without page cache." "memory.numa_stat";
+        AppNodeFile "memory_file" Bytes "Page cache of the app on the node." "memory.numa_stat";
+    }
+    DiskRange {
+        RangeRead "read" BytesPerSecond "Bytes read from the range." "BPF on block_bio_queue";
+        RangeWrite "write" BytesPerSecond "Bytes written to the range." "BPF on block_bio_queue";
+        RangeOps "ops" PerSecond "Requests to the range." "BPF on block_bio_queue";
+    }
+    AppRange {
+        AppRangeRead "read" BytesPerSecond "Bytes that the app read from the range." "BPF on block_bio_queue";
+        AppRangeWrite "write" BytesPerSecond "Bytes that the app wrote to the range." "BPF on block_bio_queue";
+    }
 }
 
 /// Where the fields of each kind begin: asked for with every value of every row, so it is not searched.
-static FIRST_OF_KIND: [usize; EntityKind::AppDisk as usize + 1] = {
-    let mut first = [usize::MAX; EntityKind::AppDisk as usize + 1];
+static FIRST_OF_KIND: [usize; EntityKind::AppRange as usize + 1] = {
+    let mut first = [usize::MAX; EntityKind::AppRange as usize + 1];
     let mut position = SPECS.len();
     while position > 0 {
         position -= 1;

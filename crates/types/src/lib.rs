@@ -22,7 +22,7 @@ mod unit;
 pub use app::{
     App, AppName, Apps, Class, Grant, Group, GroupPath, Hierarchy, Managed, Mode, Owner, Range, Resource,
 };
-pub use contention::{ContentionEvent, Outcome, Treatment};
+pub use contention::{ContentionEvent, Outcome, PeakPlace, Treatment};
 pub use entity::{Entity, EntityKind};
 pub use field::{Field, FieldSpec, MeasureUnit, ROW_WIDTH};
 pub use graph::{Dependency, DependencyOrigin};

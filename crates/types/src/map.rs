@@ -26,6 +26,10 @@ pub struct WindowProbability {
     pub window_s: u32,
     /// 0 to 1; never falls as the window grows.
     pub probability: f64,
+    /// Highest demand within the window, as means of five seconds in the unit's own measure, for units that apps
+    /// share: the sum of what they ask for.
+    #[serde(default)]
+    pub peak: Option<Quantiles>,
 }
 
 /// What a prediction rests on.
@@ -42,6 +46,8 @@ pub enum Source {
     Upstream,
     /// The event classifier.
     Classifier,
+    /// The sum of what apps ask for, against what there is.
+    Demand,
     /// What is now goes on.
     Persistence,
     /// The unit lost its skill: only the present is used.

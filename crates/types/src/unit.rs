@@ -48,6 +48,19 @@ pub struct UnitError {
 
 const GIB: u64 = 1 << 30;
 
+/// Bytes `[from, to)` as they are written: `0-64G` where both are whole, else in bytes.
+pub(crate) struct ByteRange(pub(crate) u64, pub(crate) u64);
+
+impl fmt::Display for ByteRange {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(from, to) = self;
+        if from % GIB == 0 && to % GIB == 0 {
+            return write!(formatter, "{}-{}G", from / GIB, to / GIB);
+        }
+        write!(formatter, "{from}-{to}")
+    }
+}
+
 impl fmt::Display for Unit {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -57,10 +70,7 @@ impl fmt::Display for Unit {
             Self::Memory => write!(formatter, "mem"),
             Self::Node(number) => write!(formatter, "mem:{number}"),
             Self::Disk(name, None) => write!(formatter, "disk:{name}"),
-            Self::Disk(name, Some((from, to))) if from % GIB == 0 && to % GIB == 0 => {
-                write!(formatter, "disk:{name}@{}-{}G", from / GIB, to / GIB)
-            }
-            Self::Disk(name, Some((from, to))) => write!(formatter, "disk:{name}@{from}-{to}"),
+            Self::Disk(name, Some((from, to))) => write!(formatter, "disk:{name}@{}", ByteRange(*from, *to)),
             Self::Net(name, Direction::Rx) => write!(formatter, "net:{name}/rx"),
             Self::Net(name, Direction::Tx) => write!(formatter, "net:{name}/tx"),
             Self::Limit(app, resource) => write!(formatter, "limit:{app}/{}", resource_word(*resource)),

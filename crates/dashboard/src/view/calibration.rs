@@ -37,6 +37,15 @@ pub struct CalibrationRow {
     pub calibration_error: Option<f64>,
     /// Share of the onsets that lay within the named 10 % to 90 % quantiles; 0.8 is right.
     pub onset_coverage: Option<f64>,
+    /// Peaks of demand that were named ahead and are known.
+    #[serde(default)]
+    pub peaks: u64,
+    /// Share of them within the named 10 % to 90 % quantiles; 0.8 is right.
+    #[serde(default)]
+    pub peak_coverage: Option<f64>,
+    /// Share of them above the 90 % quantile; 0.1 is right.
+    #[serde(default)]
+    pub peak_above: Option<f64>,
     /// Probability from which a prediction counts as an alarm at the chosen false-alarm rate.
     pub alarm_from: Option<f64>,
     /// Onsets that had predictions before them.

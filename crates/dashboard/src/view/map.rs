@@ -48,6 +48,9 @@ pub struct WindowRow {
     pub window_s: u32,
     /// 0 to 1.
     pub probability: f64,
+    /// Highest demand within the window, in the unit's own measure, of units that apps share.
+    #[serde(default)]
+    pub peak: Option<QuantileRow>,
 }
 
 /// An app's part in a contention.
@@ -106,6 +109,7 @@ impl MapRow {
                     Some(WindowRow {
                         window_s: window.window_s,
                         probability: finite(window.probability)?,
+                        peak: window.peak.as_ref().and_then(QuantileRow::new),
                     })
                 })
                 .collect(),

@@ -72,6 +72,7 @@ fn map(made_s: f64) -> ContentionMap {
             windows: vec![WindowProbability {
                 window_s: 60,
                 probability: 0.9,
+                peak: None,
             }],
             confidence: 0.8,
             onset: Some(onset),
@@ -100,6 +101,7 @@ fn outcome(window_s: u32, probability: f64, happened: Option<bool>, treatment: T
         treatment,
         onset_error_s: happened.filter(|came| *came).map(|_| 0.5),
         onset_covered: None,
+        peak: None,
     }
 }
 

@@ -333,6 +333,7 @@ impl Demo {
                 .map(|window_s| WindowProbability {
                     window_s: *window_s,
                     probability: chance(*window_s),
+                    peak: None,
                 })
                 .collect(),
             confidence: self.noise.about(if known { 0.86 } else { 0.55 }, 0.05),
@@ -510,6 +511,7 @@ impl Demo {
                 treatment,
                 onset_error_s: came.then(|| self.noise.next() * 2.0 - 1.0),
                 onset_covered: None,
+                peak: None,
             });
             if !came {
                 continue;
@@ -536,6 +538,7 @@ impl Demo {
                 treatment: Treatment::Untreated,
                 onset_error_s: None,
                 onset_covered: None,
+                peak: None,
             });
         }
         (outcomes, contention)

@@ -83,6 +83,12 @@ export interface CalibrationRow {
   onsets: number;
   /** Those before which the alarm stood. */
   onsets_alarmed: number;
+  /** Share of them above the 90 % quantile; 0.1 is right. */
+  peak_above?: number | null;
+  /** Share of them within the named 10 % to 90 % quantiles; 0.8 is right. */
+  peak_coverage?: number | null;
+  /** Peaks of demand that were named ahead and are known. */
+  peaks?: number;
   /** What was said against what came; empty tenths are left out. */
   reliability: ReliabilityBinRow[];
   /** Predictions with a known, untreated outcome. */
@@ -572,7 +578,7 @@ export interface SkillRow {
 }
 
 /** What a prediction rests on. */
-export type Source = "periodic" | "declared" | "scheduled" | "upstream" | "classifier" | "persistence" | "reactive";
+export type Source = "periodic" | "declared" | "scheduled" | "upstream" | "classifier" | "demand" | "persistence" | "reactive";
 
 /** Recent values of one entity, one a sample, oldest first; `null` where nothing was measured. */
 export interface Sparks {
@@ -700,6 +706,7 @@ export interface View {
 
 /** P(contention begins or goes on within the window). */
 export interface WindowRow {
+  peak?: QuantileRow | null;
   /** 0 to 1. */
   probability: number;
   /** Length of the window in seconds. */

@@ -35,6 +35,16 @@ fn sample(second: u64, apps: &Apps) -> Sample {
     let mut rows = vec![Row::empty(Entity::Host)];
     rows[0].set(Field::HostCpuWaiting, 0.05);
     rows[0].set(Field::HostMemoryWaiting, 0.0);
+    rows[0].set(Field::HostCpuBusy, 0.15 * apps.len() as f64);
+    rows[0].set(Field::HostCpuSteal, 0.0);
+    rows[0].set(Field::HostCpuCapacity, 0.2 * apps.len() as f64);
+    rows[0].set(Field::HostMemoryTotal, 3e8 * apps.len() as f64);
+    rows[0].set(Field::HostMemoryAvailable, 1e8 * apps.len() as f64);
+    let mut nic = Row::empty(Entity::Nic("eth0".into()));
+    for field in [Field::NicReceive, Field::NicTransmit, Field::NicSpeed] {
+        nic.set(field, 1e4 * apps.len() as f64);
+    }
+    rows.push(nic);
     for (number, name) in apps.keys().enumerate() {
         // One app in ten has bursts, each with a period of its own.
         let period = 60 + number as u64 % 50;
@@ -47,6 +57,8 @@ fn sample(second: u64, apps: &Apps) -> Sample {
         row.set(Field::Memory, 1e8);
         row.set(Field::MemoryLimit, 1e9);
         row.set(Field::MemoryWaiting, 0.0);
+        row.set(Field::AppReceive, if busy { 3e4 } else { 5e3 });
+        row.set(Field::AppTransmit, 5e3);
         rows.push(row);
     }
     let mut sample = Sample {

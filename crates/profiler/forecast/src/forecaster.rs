@@ -5,12 +5,13 @@ use crate::config::ForecastConfig;
 use crate::declared::Calendar;
 use crate::demand::AppDemand;
 use crate::drivers::Drivers;
-use crate::map::{CALIBRATIONS, Shared, calibration_of, entry};
+use crate::map::{About, CALIBRATIONS, Shared, calibration_of, entry};
 use crate::model::{EventModel, Logistic, Model};
 use crate::readings::{Reader, held_from_above, in_effect};
 use crate::report::{DependencyReport, UnitScore};
 use crate::score::{Judged, Lesson, Reliability, Standing, tabulate};
 use crate::signs::Signs;
+use crate::sums::{Asked, Sums};
 use crate::unit::UnitState;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -40,6 +41,7 @@ pub struct Forecaster {
     demands: BTreeMap<AppName, AppDemand>,
     calendar: Calendar,
     signs: Signs,
+    sums: Sums,
     model: Model,
     calibrations: [Calibration; CALIBRATIONS],
     untreated: Reliability,
@@ -62,6 +64,7 @@ impl Forecaster {
             demands: BTreeMap::new(),
             calendar: Calendar::default(),
             signs: Signs::default(),
+            sums: Sums::default(),
             calibrations: Default::default(),
             untreated: Reliability::default(),
             treated: Reliability::default(),
@@ -87,6 +90,7 @@ impl Forecaster {
         self.last = Some(sample.now);
         self.observe_demand(sample, apps, active_leases);
         let interval_s = sample.interval_s.clamp(0.0, GAP_S);
+        self.sums.observe(sample, apps, &self.demands, interval_s);
         self.signs
             .observe(&self.demands, apps, &mut self.units, sample.now, interval_s);
         self.notices.extend(self.signs.remarks(apps, now_s));
@@ -167,8 +171,11 @@ impl Forecaster {
             outcomes.append(&mut judged.outcomes);
             said.extend(judged.standing.map(|standing| standing_notice(unit, standing)));
         }
-        for outcome in &outcomes {
-            self.tabulate(outcome);
+        for outcome in &mut outcomes {
+            if let Some(window) = self.window(outcome.window_s) {
+                outcome.peak = self.sums.judge(outcome, window);
+                self.tabulate(outcome, window);
+            }
         }
         self.outcomes.append(&mut outcomes);
         self.notices.extend(said);
@@ -273,10 +280,17 @@ impl Forecaster {
                 continue;
             }
             let announced = announced_for(unit, &self.calendar, &announced_apps, now, state, apps);
-            let driven_by = drivers.of(unit, apps, &self.demands);
+            let asked = Asked::of(&self.sums, unit, self.config.windows_s, apps);
+            let driven_by = asked.drivers(|| drivers.of(unit, apps, &self.demands));
+            let about = About {
+                announced: announced.as_ref(),
+                drivers: driven_by,
+                asked: &asked,
+            };
             let next = &mut self.next_prediction;
-            let (entry, prediction) = entry(next, unit, state, announced.as_ref(), driven_by, now, &shared);
+            let (entry, prediction) = entry(next, unit, state, about, now, &shared);
             if let Some(prediction) = prediction {
+                self.sums.remember(unit, prediction.id, &asked);
                 state.scorer.open(prediction);
             }
             entries.push(entry);
@@ -312,15 +326,12 @@ impl Forecaster {
         (&self.untreated, &self.treated)
     }
 
-    fn tabulate(&mut self, outcome: &Outcome) {
-        let window = self
-            .config
-            .windows_s
-            .iter()
-            .position(|window_s| *window_s == outcome.window_s);
-        let (Some(window), Some(event)) = (window, outcome.happened) else {
-            return;
-        };
+    fn window(&self, window_s: u32) -> Option<usize> {
+        self.config.windows_s.iter().position(|known| *known == window_s)
+    }
+
+    fn tabulate(&mut self, outcome: &Outcome, window: usize) {
+        let Some(event) = outcome.happened else { return };
         match outcome.treatment {
             Treatment::Untreated => tabulate(&mut self.untreated, window, outcome.probability, event),
             Treatment::Treated => tabulate(&mut self.treated, window, outcome.probability, event),

@@ -1,8 +1,8 @@
 //! The forecast room: from samples to the contention probability map.
 //!
 //! [`Forecaster`] is fed one sample per second, and asked for a map every ten seconds and at once when
-//! something happened. Inside, demand is told from usage (`demand`), a sample becomes what each unit showed
-//! (`readings`), contention is labelled (`events`), repeating bursts are tracked (`periodic`), announced events
+//! something happened. Inside, demand is told from usage (`demand`) and added up over the apps of a
+//! unit (`sums`), a sample becomes what each unit showed (`readings`), contention is labelled (`events`), repeating bursts are tracked (`periodic`), announced events
 //! are kept (`declared`), and an event model speaks for the rest (`features`, `model`). `map` joins them; every
 //! probability is calibrated, scored and trusted by its own past (`calibrate`, `score`, `confidence`). It is pure:
 //! no clock, no I/O, no randomness, so the same samples give the same bytes.
@@ -30,6 +30,7 @@ mod readings;
 mod report;
 mod score;
 mod signs;
+mod sums;
 mod timeline;
 mod unit;
 

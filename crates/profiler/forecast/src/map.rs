@@ -14,6 +14,7 @@ use crate::leads::{Led, Sign};
 use crate::model::{EventModel, Model, WINDOWS};
 use crate::periodic::Expected;
 use crate::score::Prediction;
+use crate::sums::Asked;
 use crate::unit::{Peak, UnitState};
 use tidegate_types::{
     BootTime, Driver, MapEntry, Moment, PredictionId, Quantiles, Source, Unit, WindowProbability,
@@ -47,13 +48,22 @@ const STANDS_S: f64 = 60.0;
 const FEATURES_EVERY_S: f64 = 60.0;
 
 /// Kinds of predictions that are calibrated apart.
-pub(crate) const CALIBRATIONS: usize = 3;
+pub(crate) const CALIBRATIONS: usize = 4;
+
+/// What is known of a unit besides its own past.
+pub(crate) struct About<'a> {
+    pub(crate) announced: Option<&'a Announced>,
+    /// Largest share first.
+    pub(crate) drivers: Vec<Driver>,
+    /// What the apps ask for together.
+    pub(crate) asked: &'a Asked,
+}
 
 /// What all units share.
 pub(crate) struct Shared<'a> {
     pub(crate) windows_s: [u32; WINDOWS],
     pub(crate) model: &'a Model,
-    /// Of repeating bursts, of signs that come before, and of everything else.
+    /// Of repeating bursts, of everything else, of signs that come before, and of demand against what there is.
     pub(crate) calibrations: &'a [Calibration; CALIBRATIONS],
 }
 
@@ -63,6 +73,7 @@ pub(crate) fn calibration_of(basis: Source) -> Option<usize> {
         Source::Periodic => Some(0),
         Source::Classifier => Some(1),
         Source::Scheduled | Source::Upstream => Some(2),
+        Source::Demand => Some(3),
         Source::Declared | Source::Persistence | Source::Reactive => None,
     }
 }
@@ -74,6 +85,7 @@ struct Causes {
     scheduled: [f64; WINDOWS],
     upstream: [f64; WINDOWS],
     classifier: [f64; WINDOWS],
+    demand: [f64; WINDOWS],
 }
 
 impl Causes {
@@ -84,9 +96,14 @@ impl Causes {
                 * (1.0 - self.declared[window])
                 * (1.0 - self.scheduled[window])
                 * (1.0 - self.upstream[window])
-                * (1.0 - self.classifier[window]);
+                * (1.0 - self.unannounced(window));
             (1.0 - none).clamp(0.0, 1.0)
         })
+    }
+
+    /// The event model and the sum of demands both speak of what nobody named: they are not two causes.
+    fn unannounced(&self, window: usize) -> f64 {
+        self.classifier[window].max(self.demand[window])
     }
 
     /// The predictor that says most, in the shortest window in which any says something.
@@ -100,6 +117,7 @@ impl Causes {
                 (self.periodic[window], Source::Periodic),
                 (self.scheduled[window], Source::Scheduled),
                 (self.classifier[window], Source::Classifier),
+                (self.demand[window], Source::Demand),
             ];
             let mut most = 0.0;
             for (probability, source) in said {
@@ -160,7 +178,7 @@ struct Said {
     features: Features,
 }
 
-fn say(state: &UnitState, announced: Option<&Announced>, now: Moment, shared: &Shared) -> Said {
+fn say(state: &UnitState, about: &About, now: Moment, shared: &Shared) -> Said {
     let until = |window: usize| now.boot.seconds() + f64::from(shared.windows_s[window]);
     let features = state.history.features(now.boot.seconds(), now.utc_ms);
     let causes = Causes {
@@ -169,11 +187,13 @@ fn say(state: &UnitState, announced: Option<&Announced>, now: Moment, shared: &S
             state.periodic.probability(state.quiet_until_s, until(window))
         }),
         declared: std::array::from_fn(|window| {
+            let announced = about.announced;
             announced.map_or(0.0, |announced| announced.probability_until(until(window)))
         }),
         scheduled: std::array::from_fn(|window| led(state, false, until(window))),
         upstream: std::array::from_fn(|window| led(state, true, until(window))),
         classifier: classifier(state, shared.model, &features),
+        demand: about.asked.raw.exceeds,
     };
     let raw = causes.joined();
     let basis = causes.basis();
@@ -213,23 +233,24 @@ pub(crate) fn entry(
     next: &mut u64,
     unit: &Unit,
     state: &UnitState,
-    announced: Option<&Announced>,
-    drivers: Vec<Driver>,
+    about: About,
     now: Moment,
     shared: &Shared,
 ) -> (MapEntry, Option<Prediction>) {
     let now_s = now.boot.seconds();
-    let (told, prediction) = if let Some(last) = standing(state, announced, now) {
+    let (told, prediction) = if let Some(last) = standing(state, about.announced, now) {
         (Told::again(last), None)
     } else {
-        let said = say(state, announced, now, shared);
+        let said = say(state, &about, now, shared);
         let prediction = predict(PredictionId(*next), &said, state, now_s);
         *next += 1;
         (Told::again(&prediction), Some(prediction))
     };
     let demoted = state.scorer.demoted;
     let next_burst = state.periodic.next(state.quiet_until_s).filter(|_| !demoted);
-    let announced = announced.filter(|announced| announced.probability >= ONSET_FROM);
+    let announced = about
+        .announced
+        .filter(|announced| announced.probability >= ONSET_FROM);
     let onsets_per_s = state.history.onsets_per_s();
     let led = state
         .leads
@@ -241,24 +262,18 @@ pub(crate) fn entry(
         led: led.as_ref(),
     };
     let times = times(state, &next, now_s);
+    let until_s = times.map_or(f64::INFINITY, |(onset, _)| onset.q90 - now_s);
+    let asked_peak = about.asked.peak_within(shared.windows_s, until_s);
     let entry = MapEntry {
         id: told.id,
         unit: unit.clone(),
-        windows: shared
-            .windows_s
-            .into_iter()
-            .zip(told.shown)
-            .map(|(window_s, probability)| WindowProbability {
-                window_s,
-                probability: probability.into(),
-            })
-            .collect(),
+        windows: windows(&told, about.asked, shared),
         confidence: told.confidence.into(),
         onset: times.map(|(onset, _)| onset),
         end: times.map(|(_, end)| end),
-        peak: peak(state, announced),
-        drivers,
-        reason: reason(state, told.source, &next, now_s),
+        peak: peak(state, announced, asked_peak),
+        reason: reason(state, told.source, &next, &about, now_s),
+        drivers: about.drivers,
         source: told.source,
         trained: state.history.watched_s() >= TRAINED_S || state.events >= TRAINED_EVENTS,
         ongoing_since: state
@@ -275,6 +290,16 @@ pub(crate) fn entry(
         ..prediction
     });
     (entry, prediction)
+}
+
+fn windows(told: &Told, asked: &Asked, shared: &Shared) -> Vec<WindowProbability> {
+    let shown = shared.windows_s.into_iter().zip(told.shown).zip(asked.peaks);
+    let window = |((window_s, probability), peak): ((u32, f32), _)| WindowProbability {
+        window_s,
+        probability: probability.into(),
+        peak,
+    };
+    shown.map(window).collect()
 }
 
 /// The part of a prediction that the map shows.
@@ -439,7 +464,7 @@ fn end_of_ongoing(state: &UnitState, begin_s: f64, now_s: f64) -> Quantiles {
     }
 }
 
-fn peak(state: &UnitState, announced: Option<&Announced>) -> Option<Quantiles> {
+fn peak(state: &UnitState, announced: Option<&Announced>, asked: Option<Quantiles>) -> Option<Quantiles> {
     if let Some(cores) = announced.and_then(|announced| announced.cores) {
         return Some(Quantiles {
             q10: cores * 0.8,
@@ -447,7 +472,7 @@ fn peak(state: &UnitState, announced: Option<&Announced>) -> Option<Quantiles> {
             q90: cores * 1.2,
         });
     }
-    peak_seen(&state.peaks).or_else(|| {
+    asked.or_else(|| peak_seen(&state.peaks)).or_else(|| {
         let highest = state.history.highest_ratio() * state.capacity?;
         let load = state.load?;
         highest.is_finite().then(|| Quantiles {
@@ -508,11 +533,35 @@ fn led_reason(led: &Led, now_s: f64) -> String {
     }
 }
 
+/// What apps ask for together against what there is, in words.
+fn asked_reason(about: &About) -> Option<String> {
+    let capacity = about.asked.raw.capacity?;
+    let peak = about.asked.peaks.iter().rev().find_map(|peak| *peak)?;
+    let named = about.drivers.iter().take(3);
+    let named: Vec<String> = named
+        .map(|driver| format!("{} {:.0} %", driver.app, 100.0 * driver.share))
+        .collect();
+    Some(format!(
+        "demand may reach {} (q90) of {}: {}",
+        amount(peak.q90),
+        amount(capacity),
+        named.join(", ")
+    ))
+}
+
+/// Three digits, with k, M or G where it is large.
+fn amount(value: f64) -> String {
+    let scales = [(1e9, "G"), (1e6, "M"), (1e3, "k")];
+    let scale = scales.into_iter().find(|(scale, _)| value.abs() >= *scale);
+    let (scale, letter) = scale.unwrap_or((1.0, ""));
+    format!("{:.2}{letter}", value / scale)
+}
+
 /// What was announced is named beside another cause from so many seconds before it on: the longest window.
 const NAMED_AHEAD_S: f64 = 3600.0;
 
 /// Why, and by name what was announced, whatever says most at the moment.
-fn reason(state: &UnitState, source: Source, next: &Next, now_s: f64) -> String {
+fn reason(state: &UnitState, source: Source, next: &Next, about: &About, now_s: f64) -> String {
     let said = |announced: &Announced| {
         format!(
             "announced: {}, in {:.0} s",
@@ -520,6 +569,9 @@ fn reason(state: &UnitState, source: Source, next: &Next, now_s: f64) -> String 
             announced.onset.q50 - now_s
         )
     };
+    if let (Source::Demand, Some(reason)) = (source, asked_reason(about)) {
+        return reason;
+    }
     match (source, next.announced) {
         (Source::Declared, Some(announced)) => said(announced),
         (_, Some(announced)) if announced.onset.q50 - now_s <= NAMED_AHEAD_S => {

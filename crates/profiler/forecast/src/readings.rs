@@ -1,7 +1,7 @@
 //! From a sample to what each unit showed: whose waiting belongs where.
 //!
 //! Waiting while throttled belongs to the limit that throttles, the app's own or an ancestor's; only the rest
-//! belongs to the CPUs. Apps of class batch and elastic apps do not count as waiting. Where nothing tells the
+//! belongs to the CPUs: to single ones, where the app may use these only (`parts_of`). Apps of class batch and elastic apps do not count as waiting. Where nothing tells the
 //! waiting of those that count apart, the level is unknown. Under a lease on an app's CPU limit, the level is its
 //! demand over the limit that was found, so what the lease prevents still counts as what would have been.
 
@@ -29,6 +29,10 @@ const FOUND_LIMIT_EXIT: f64 = 0.85;
 const MEMORY_AT_LIMIT: f64 = 0.9;
 /// A device whose latency is below this multiple of its quiet baseline keeps nobody waiting for others.
 const DISK_LATENCY_RATIO: f64 = 1.5;
+/// A node with less than this share of its memory left, page cache counted as left, is full.
+const NODE_LEFT: f64 = 0.05;
+/// A confined app runs on a CPU that does at least this share of its work.
+const RUNS_HERE: f64 = 0.2;
 /// A link is full from this share of its speed on; dropped packets per second count as full, too.
 const LINK_FULL: f64 = 0.95;
 const DROPS_PER_S: f64 = 1.0;
@@ -45,6 +49,8 @@ pub(crate) struct Reader<'a> {
     below_counts: BTreeMap<&'a AppName, bool>,
     /// Apps that do not count use noticeable CPU, or some app is throttled: host-wide waiting says nothing.
     blurred: bool,
+    /// No app may use every CPU.
+    all_confined: bool,
 }
 
 /// The apps above `name`, nearest first.
@@ -64,6 +70,27 @@ pub(crate) fn held_from_above(sample: &Sample, apps: &Apps, name: &AppName) -> f
 pub(crate) fn in_effect(lease: &Lease, sample: &Sample) -> bool {
     let from = sample.now.boot.plus_seconds(-sample.interval_s);
     lease.start < sample.now.boot && lease.end > from
+}
+
+/// The rows from `first` on.
+fn from_first<'a>(sample: &'a Sample, first: &Entity) -> impl Iterator<Item = &'a Row> {
+    let from = sample.rows.partition_point(|row| row.entity < *first);
+    sample.rows[from..].iter()
+}
+
+/// The CPUs that an app which may not use all runs on, each with the share of its CPU time; empty for others.
+fn parts_of(sample: &Sample, app: &AppName) -> Vec<(u16, f64)> {
+    let used: Vec<(u16, f64)> = from_first(sample, &Entity::AppCore(app.clone(), 0))
+        .map_while(|row| match &row.entity {
+            Entity::AppCore(name, core) if name == app => Some((*core, finite(row, Field::AppCoreUsage)?)),
+            _ => None,
+        })
+        .collect();
+    let all: f64 = used.iter().map(|(_, cores)| cores).sum();
+    let share = |cores: f64| if all > 0.0 { cores / all } else { 0.0 };
+    used.into_iter()
+        .map(|(core, cores)| (core, share(cores)))
+        .collect()
 }
 
 fn finite(row: &Row, field: Field) -> Option<f64> {
@@ -86,8 +113,10 @@ impl<'a> Reader<'a> {
             below_cores: BTreeMap::new(),
             below_counts: BTreeMap::new(),
             blurred: false,
+            all_confined: false,
         };
         reader.look_over_apps();
+        reader.all_confined = reader.is_all_confined();
         reader
     }
 
@@ -108,6 +137,19 @@ impl<'a> Reader<'a> {
                 *self.below_counts.entry(above).or_default() |= counts;
             }
         }
+    }
+
+    fn is_all_confined(&self) -> bool {
+        let confined = self
+            .sample
+            .rows
+            .iter()
+            .any(|row| matches!(row.entity, Entity::AppCore(..)));
+        let free = |name: &AppName| {
+            let uses = self.demands.get(name).and_then(|demand| demand.usage_cores);
+            uses.is_some_and(|cores| cores > 0.0) && parts_of(self.sample, name).is_empty()
+        };
+        confined && !self.apps.keys().any(free)
     }
 
     /// Whether the app's waiting counts: neither batch nor elastic.
@@ -135,7 +177,11 @@ impl<'a> Reader<'a> {
         for row in &self.sample.rows {
             match &row.entity {
                 Entity::Host => self.read_host(row, &waiting, &mut readings),
-                Entity::Core(number) => self.read_core(row, *number, &mut readings),
+                Entity::Core(number) => readings.extend(self.read_core(row, *number, &waiting)),
+                Entity::Node(number) => readings.extend(self.read_node(row, *number, &waiting)),
+                Entity::DiskRange(disk, from, to) => {
+                    readings.extend(self.read_range(row, disk, (*from, *to), &waiting));
+                }
                 Entity::Disk(name) => self.read_disk(row, name, &waiting, &mut readings),
                 Entity::Nic(name) => read_nic(row, name, &mut readings),
                 _ => {}
@@ -153,14 +199,14 @@ impl<'a> Reader<'a> {
         if counts {
             let held = held_from_above(self.sample, self.apps, name).max(own);
             if let Some(share) = finite(row, Field::CpuWaiting) {
-                waiting.cpu.add((share - held).max(0.0), name);
+                self.add_cpu_waiting((share - held).max(0.0), name, waiting);
             }
             let at_memory_limit = memory_limit(row)
                 .is_some_and(|limit| finite(row, Field::Memory).unwrap_or(0.0) >= MEMORY_AT_LIMIT * limit);
             if let Some(share) = finite(row, Field::MemoryWaiting) {
-                waiting
-                    .memory
-                    .add(if at_memory_limit { 0.0 } else { share }, name);
+                let share = if at_memory_limit { 0.0 } else { share };
+                waiting.memory.add(share, name);
+                waiting.memory_share.insert(name.clone(), share);
             }
             if let Some(share) = finite(row, Field::IoWaiting) {
                 waiting.io_share.insert(name.clone(), share);
@@ -269,17 +315,67 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn read_core(&self, row: &Row, number: u16, readings: &mut Vec<Reading>) {
-        let Some(share) = finite(row, Field::CoreWaiting) else {
-            return;
+    /// The waiting of an app that may use some CPUs only belongs to those that it runs on. Where every app is
+    /// confined, it belongs to all CPUs together as well.
+    fn add_cpu_waiting(&self, share: f64, name: &AppName, waiting: &mut Waiting) {
+        let cores = parts_of(self.sample, name);
+        for (core, part) in &cores {
+            let waits = if *part >= RUNS_HERE { share } else { 0.0 };
+            waiting.cores.entry(*core).or_default().add(waits, name);
+        }
+        if cores.is_empty() || self.all_confined {
+            waiting.cpu.add(share, name);
+        }
+    }
+
+    fn read_core(&self, row: &Row, number: u16, waiting: &Waiting) -> Option<Reading> {
+        let queue = finite(row, Field::CoreWaiting).map(|share| self.unless_blurred(share));
+        let confined = waiting.cores.get(&number);
+        let known = match (confined, queue) {
+            (Some(worst), Some(Signal::Waiting(share, _))) => {
+                Signal::Waiting(share.max(worst.share), worst.names())
+            }
+            (Some(worst), _) => Signal::Waiting(worst.share, worst.names()),
+            (None, Some(queue)) => queue,
+            (None, None) => return None,
         };
-        let known = self.unless_blurred(share);
-        readings.extend(shared_reading(
-            Unit::Core(number),
+        let capacity = 1.0 - finite(row, Field::CoreSteal).unwrap_or(0.0);
+        let busy = finite(row, Field::CoreBusy);
+        shared_reading(Unit::Core(number), known, busy, Some(capacity))
+    }
+
+    /// Waiting for memory belongs to a node that is full, as far as the app's memory is there.
+    fn read_node(&self, row: &Row, number: u16, waiting: &Waiting) -> Option<Reading> {
+        let total = finite(row, Field::NodeMemoryTotal)?;
+        let left = finite(row, Field::NodeMemoryFree)? + finite(row, Field::NodeMemoryFile).unwrap_or(0.0);
+        let full = left < NODE_LEFT * total;
+        let mut worst = Worst::default();
+        for (app, share) in &waiting.memory_share {
+            if let Some(part) = self.part_on_node(app, number) {
+                worst.add(if full { share * part } else { 0.0 }, app);
+            }
+        }
+        let known = worst
+            .measured
+            .then(|| Signal::Waiting(worst.share, worst.names()))?;
+        shared_reading(
+            Unit::Node(number),
             known,
-            finite(row, Field::CoreBusy),
-            Some(1.0),
-        ));
+            Some((total - left).max(0.0)),
+            Some(total),
+        )
+    }
+
+    /// The share of the app's memory that is on the node.
+    fn part_on_node(&self, app: &AppName, node: u16) -> Option<f64> {
+        let own = self
+            .sample
+            .get(&Entity::AppNode(app.clone(), node), Field::AppNodeMemory)?;
+        let all: f64 = from_first(self.sample, &Entity::AppNode(app.clone(), 0))
+            .take_while(|row| matches!(&row.entity, Entity::AppNode(name, _) if name == app))
+            .filter_map(|row| finite(row, Field::AppNodeMemory))
+            .sum();
+        Some(if all > 0.0 { own / all } else { 0.0 })
     }
 
     fn read_disk(&self, row: &Row, name: &Arc<str>, waiting: &Waiting, readings: &mut Vec<Reading>) {
@@ -303,6 +399,46 @@ impl<'a> Reader<'a> {
         readings.extend(shared_reading(Unit::Disk(name.clone(), None), shared, load, None));
     }
 
+    /// Waiting for a disk belongs to a range of it as far as the app's traffic goes there.
+    fn read_range(
+        &self,
+        row: &Row,
+        disk: &Arc<str>,
+        (from, to): (u64, u64),
+        waiting: &Waiting,
+    ) -> Option<Reading> {
+        let load = finite(row, Field::RangeRead)? + finite(row, Field::RangeWrite)?;
+        let latency = self
+            .sample
+            .get(&Entity::Disk(disk.clone()), Field::DiskLatencyRatio);
+        let quiet = latency.is_some_and(|ratio| ratio < DISK_LATENCY_RATIO);
+        let mut worst = Worst::default();
+        for (app, share) in &waiting.io_share {
+            let part = self.part_in_range(app, disk, (from, to));
+            worst.add(if quiet { 0.0 } else { share * part }, app);
+        }
+        let known = worst
+            .measured
+            .then(|| Signal::Waiting(worst.share, worst.names()))?;
+        let unit = Unit::Disk(disk.clone(), Some((from, to)));
+        shared_reading(unit, known, Some(load), None)
+    }
+
+    /// The share of the app's traffic on all disks that goes to the range.
+    fn part_in_range(&self, app: &AppName, disk: &Arc<str>, range: (u64, u64)) -> f64 {
+        let bytes = |row: &Row| {
+            finite(row, Field::AppRangeRead).unwrap_or(0.0) + finite(row, Field::AppRangeWrite).unwrap_or(0.0)
+        };
+        let own = Entity::AppRange(app.clone(), disk.clone(), range.0, range.1);
+        let own = self.sample.row(&own).map_or(0.0, bytes);
+        let first = Entity::AppRange(app.clone(), Arc::from(""), 0, 0);
+        let all: f64 = from_first(self.sample, &first)
+            .take_while(|row| matches!(&row.entity, Entity::AppRange(name, ..) if name == app))
+            .map(bytes)
+            .sum();
+        if all > 0.0 { own / all } else { 0.0 }
+    }
+
     /// The share of the app's disk traffic that goes to `disk`.
     fn part_on_disk(&self, app: &AppName, disk: &Arc<str>) -> f64 {
         let bytes = |row: &Row| {
@@ -313,9 +449,7 @@ impl<'a> Reader<'a> {
             .row(&Entity::AppDisk(app.clone(), disk.clone()))
             .map_or(0.0, bytes);
         let first = Entity::AppDisk(app.clone(), Arc::from(""));
-        let from = self.sample.rows.partition_point(|row| row.entity < first);
-        let all: f64 = self.sample.rows[from..]
-            .iter()
+        let all: f64 = from_first(self.sample, &first)
             .take_while(|row| matches!(&row.entity, Entity::AppDisk(name, _) if name == app))
             .map(bytes)
             .sum();
@@ -375,6 +509,9 @@ enum Signal {
 struct Waiting {
     cpu: Worst,
     memory: Worst,
+    memory_share: BTreeMap<AppName, f64>,
+    /// Of apps that may use some CPUs only, by CPU.
+    cores: BTreeMap<u16, Worst>,
     io_share: BTreeMap<AppName, f64>,
 }
 

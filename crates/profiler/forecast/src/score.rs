@@ -290,6 +290,7 @@ fn outcome(
                 let [early_s, late_s] = prediction.onset_around_s.map(f64::from);
                 (-early_s..=late_s).contains(&(onset_s - expected_s))
             }),
+        peak: None,
     }
 }
 

@@ -1,12 +1,13 @@
 //! Where the signs of events to come are from: the dependency graph and the timers that fire.
 //!
-//! A rise of an app is a sign for the CPU limit of every app that it calls, itself or through others. A firing is a
+//! A rise of an app, of its CPU use or of what it receives, is a sign for the limits of every app that it calls,
+//! itself or through others, and for any shared unit on which one of these once waited soon after. A firing is a
 //! sign for the limits of the app that it starts and for the CPUs, and for any unit whose onset once followed it.
 //! What a sign is worth is learned by each unit for itself (`leads`).
 
 use crate::demand::AppDemand;
 use crate::graph::{Edge, Graph, below};
-use crate::leads::{Lead, Rise, Sign};
+use crate::leads::{Lead, Rises, Sign};
 use crate::report::{DependencyReport, EdgeReport};
 use crate::unit::UnitState;
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,8 @@ const FIRED_S: f64 = 120.0;
 /// An onset this long after a firing, and this little before it, may be its doing.
 const BROUGHT_S: f64 = 30.0;
 const BROUGHT_EARLY_S: f64 = 1.5;
+/// Limits of a downstream that a rise may lead to.
+const LED: [Resource; 3] = [Resource::Cpu, Resource::Memory, Resource::Io];
 /// Apps that are looked up before declared names count as unknown: at the start they are still being found.
 const SETTLED_S: f64 = 20.0;
 
@@ -34,7 +37,9 @@ pub(crate) struct Signs {
     graph: Graph,
     edges: Vec<Edge>,
     refreshed_s: Option<f64>,
-    rises: BTreeMap<AppName, Rise>,
+    rises: BTreeMap<AppName, Rises>,
+    /// Apps that rose in the last half minute, and when.
+    risen: Vec<(AppName, f64)>,
     firings: Vec<ExpectedEvent>,
     /// Something was seen that a map should say at once.
     news: bool,
@@ -46,6 +51,28 @@ type Units = BTreeMap<Unit, UnitState>;
 
 fn boot_s(now: Moment, utc_ms: i64) -> f64 {
     now.boot.seconds() + (utc_ms - now.utc_ms) as f64 / 1e3
+}
+
+/// Tells the units below that `upstream` rose: the limits of apps that it reaches, and shared units that once followed.
+/// True where that says something of any.
+fn rose(edges: &[Edge], upstream: &AppName, at_s: f64, units: &mut Units) -> bool {
+    let sign = Sign::Rise(upstream.clone());
+    let mut news = false;
+    let limits = below(edges, upstream)
+        .into_iter()
+        .flat_map(|app| LED.map(|resource| Unit::Limit(app.clone(), resource)));
+    for limit in limits {
+        if let Some(state) = units.get_mut(&limit) {
+            news |= state.sign(&sign, at_s);
+        }
+    }
+    let shared = units
+        .iter_mut()
+        .filter(|(unit, state)| !matches!(unit, Unit::Limit(..)) && state.leads.follows(&sign));
+    for (_, state) in shared {
+        news |= state.sign(&sign, at_s);
+    }
+    news
 }
 
 impl Signs {
@@ -142,17 +169,17 @@ impl Signs {
                 continue;
             }
             upstream = Some(&edge.upstream);
-            let cores = demands.get(&edge.upstream).and_then(|demand| demand.usage_cores);
-            let watch = self.rises.entry(edge.upstream.clone()).or_default();
-            let Some(at_s) = cores.and_then(|cores| watch.observe(cores, now_s, interval_s)) else {
+            let Some(demand) = demands.get(&edge.upstream) else {
                 continue;
             };
-            let sign = Sign::Rise(edge.upstream.clone());
-            for app in below(&self.edges, &edge.upstream) {
-                if let Some(state) = units.get_mut(&Unit::Limit(app.clone(), Resource::Cpu)) {
-                    self.news |= state.sign(&sign, at_s);
-                }
-            }
+            let watch = self.rises.entry(edge.upstream.clone()).or_default();
+            let received = Some(demand.net_bytes_per_s[0]);
+            let Some(at_s) = watch.observe(demand.usage_cores, received, now_s, interval_s) else {
+                continue;
+            };
+            self.risen.retain(|(_, before_s)| at_s - before_s <= BROUGHT_S);
+            self.risen.push((edge.upstream.clone(), at_s));
+            self.news |= rose(&self.edges, &edge.upstream, at_s, units);
         }
     }
 
@@ -177,6 +204,12 @@ impl Signs {
             let Some(state) = units.get_mut(&event.unit) else {
                 continue;
             };
+            for (riser, at_s) in self.risers_before(event) {
+                let sign = Sign::Rise(riser.clone());
+                if !state.leads.follows(&sign) {
+                    state.leads.adopt(&sign, onset_s - at_s);
+                }
+            }
             for firing in &self.firings {
                 let at_s = boot_s(now, firing.at_utc_ms);
                 let brought = (-BROUGHT_EARLY_S..=BROUGHT_S).contains(&(onset_s - at_s));
@@ -188,17 +221,33 @@ impl Signs {
         }
     }
 
+    /// Apps that rose shortly before an onset on a shared unit, and whose call reaches an app that waits there.
+    fn risers_before(&self, event: &ContentionEvent) -> impl Iterator<Item = (&AppName, f64)> {
+        let onset_s = event.begin.seconds();
+        let shared = !matches!(event.unit, Unit::Limit(..));
+        let before = self.risen.iter().filter(move |(riser, at_s)| {
+            let near = (-BROUGHT_EARLY_S..=BROUGHT_S).contains(&(onset_s - at_s));
+            shared
+                && near
+                && below(&self.edges, riser)
+                    .iter()
+                    .any(|app| event.apps.contains(app))
+        });
+        before.map(|(riser, at_s)| (riser, *at_s))
+    }
+
     /// Nothing was measured of the app for a while.
     pub(crate) fn pause(&mut self, app: Option<&AppName>) {
         match app {
-            Some(app) => self.rises.get_mut(app).into_iter().for_each(Rise::pause),
-            None => self.rises.values_mut().for_each(Rise::pause),
+            Some(app) => self.rises.get_mut(app).into_iter().for_each(Rises::pause),
+            None => self.rises.values_mut().for_each(Rises::pause),
         }
     }
 
     /// The boot clock began anew.
     pub(crate) fn shift(&mut self) {
         self.refreshed_s = None;
+        self.risen.clear();
         self.remarks_due_s = self.remarks_due_s.map(|_| 0.0);
     }
 

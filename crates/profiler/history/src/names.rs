@@ -4,8 +4,8 @@ use crate::bytes::{Cursor, Malformed, Parsed, put_text, put_varint};
 use std::sync::Arc;
 use tidegate_types::{AppName, Entity, EntityKind, Field, ROW_WIDTH};
 
-/// All kinds, in the order of their bytes on disk (1 to 7).
-pub(crate) const KINDS: [EntityKind; 7] = [
+/// All kinds, in the order of their bytes on disk (1 to 11).
+pub(crate) const KINDS: [EntityKind; 11] = [
     EntityKind::Host,
     EntityKind::Core,
     EntityKind::Node,
@@ -13,7 +13,14 @@ pub(crate) const KINDS: [EntityKind; 7] = [
     EntityKind::Nic,
     EntityKind::App,
     EntityKind::AppDisk,
+    EntityKind::AppCore,
+    EntityKind::AppNode,
+    EntityKind::DiskRange,
+    EntityKind::AppRange,
 ];
+
+/// Kinds of the first version.
+const OLDEST_KINDS: u8 = 7;
 
 /// The byte of a kind.
 pub(crate) fn kind_byte(kind: EntityKind) -> u8 {
@@ -25,6 +32,10 @@ pub(crate) fn kind_byte(kind: EntityKind) -> u8 {
         EntityKind::Nic => 5,
         EntityKind::App => 6,
         EntityKind::AppDisk => 7,
+        EntityKind::AppCore => 8,
+        EntityKind::AppNode => 9,
+        EntityKind::DiskRange => 10,
+        EntityKind::AppRange => 11,
     }
 }
 
@@ -36,11 +47,26 @@ pub(crate) fn put_entity(out: &mut Vec<u8>, entity: &Entity) {
         Entity::Core(number) | Entity::Node(number) => put_varint(out, u64::from(*number)),
         Entity::Disk(name) | Entity::Nic(name) => put_text(out, name),
         Entity::App(name) => put_text(out, name.as_str()),
-        Entity::AppDisk(name, disk) => {
+        Entity::AppDisk(name, device) => {
             put_text(out, name.as_str());
-            put_text(out, disk);
+            put_text(out, device);
+        }
+        Entity::AppCore(name, number) | Entity::AppNode(name, number) => {
+            put_text(out, name.as_str());
+            put_varint(out, u64::from(*number));
+        }
+        Entity::DiskRange(disk, from, to) => put_range(out, disk, *from, *to),
+        Entity::AppRange(name, disk, from, to) => {
+            put_text(out, name.as_str());
+            put_range(out, disk, *from, *to);
         }
     }
+}
+
+fn put_range(out: &mut Vec<u8>, disk: &str, from: u64, to: u64) {
+    put_text(out, disk);
+    put_varint(out, from);
+    put_varint(out, to);
 }
 
 /// Reads what [`put_entity`] wrote.
@@ -56,6 +82,15 @@ pub(crate) fn entity(cursor: &mut Cursor<'_>) -> Parsed<Entity> {
         5 => Entity::Nic(Arc::from(cursor.text()?)),
         6 => Entity::App(AppName::new(cursor.text()?)),
         7 => Entity::AppDisk(AppName::new(cursor.text()?), Arc::from(cursor.text()?)),
+        8 => Entity::AppCore(AppName::new(cursor.text()?), number(cursor)?),
+        9 => Entity::AppNode(AppName::new(cursor.text()?), number(cursor)?),
+        10 => Entity::DiskRange(Arc::from(cursor.text()?), cursor.varint()?, cursor.varint()?),
+        11 => Entity::AppRange(
+            AppName::new(cursor.text()?),
+            Arc::from(cursor.text()?),
+            cursor.varint()?,
+            cursor.varint()?,
+        ),
         _ => return Err(Malformed("an entity is of an unknown kind")),
     })
 }
@@ -89,11 +124,14 @@ impl FieldTable {
         }
     }
 
-    /// Reads what [`FieldTable::put`] wrote, perhaps in another version.
+    /// Reads what [`FieldTable::put`] wrote, perhaps in another version: an older one had fewer kinds.
     pub(crate) fn parse(bytes: &[u8]) -> Parsed<Self> {
         let mut cursor = Cursor::new(bytes);
         let mut fields: [Vec<Option<Field>>; KINDS.len()] = Default::default();
         for (kind, names) in KINDS.into_iter().zip(&mut fields) {
+            if cursor.is_empty() && kind_byte(kind) > OLDEST_KINDS {
+                break;
+            }
             let count = cursor.count()?;
             if count > ROW_WIDTH {
                 return Err(Malformed("a row has too many fields"));
@@ -103,5 +141,26 @@ impl FieldTable {
             }
         }
         Ok(Self { fields })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_of_the_first_kinds_is_read_and_a_shorter_one_is_not() {
+        let mut bytes = Vec::new();
+        FieldTable::put(&mut bytes);
+        assert_eq!(FieldTable::parse(&bytes), Ok(FieldTable::current()));
+        let table = |kinds: usize| {
+            let mut bytes = Vec::new();
+            for _ in 0..kinds {
+                put_varint(&mut bytes, 0);
+            }
+            FieldTable::parse(&bytes)
+        };
+        assert!(table(usize::from(OLDEST_KINDS)).is_ok_and(|table| table.of(EntityKind::AppCore).is_empty()));
+        assert!(table(usize::from(OLDEST_KINDS) - 1).is_err());
     }
 }

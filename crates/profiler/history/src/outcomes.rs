@@ -5,13 +5,13 @@
 
 use crate::bytes::{Cursor, Malformed, Parsed, put_text, put_varint};
 use crate::decision::RecordedOutcomes;
-use tidegate_types::{BootTime, Moment, Outcome, PredictionId, Source, Treatment, Unit};
+use tidegate_types::{BootTime, Moment, Outcome, PeakPlace, PredictionId, Source, Treatment, Unit};
 
 /// The kind of a frame of packed outcomes.
 pub(crate) const PACKED: u8 = 2;
 
 /// The numbers of sources on disk: append only.
-const SOURCES: [Source; 7] = [
+const SOURCES: [Source; 8] = [
     Source::Periodic,
     Source::Declared,
     Source::Classifier,
@@ -19,6 +19,7 @@ const SOURCES: [Source; 7] = [
     Source::Reactive,
     Source::Upstream,
     Source::Scheduled,
+    Source::Demand,
 ];
 const TREATMENTS: [Treatment; 3] = [Treatment::Untreated, Treatment::Treated, Treatment::Unknown];
 const HAPPENED: [Option<bool>; 3] = [None, Some(false), Some(true)];
@@ -30,6 +31,15 @@ const ONSET: u8 = 2;
 /// Set where it is known whether the onset was covered, and where it was.
 const COVER_KNOWN: u8 = 4;
 const COVERED: u8 = 8;
+/// The bits that say where the peak lay, as a place in `PEAKS`.
+const PEAK_SHIFT: u8 = 4;
+/// The numbers of places on disk: append only.
+const PEAKS: [Option<PeakPlace>; 4] = [
+    None,
+    Some(PeakPlace::Below),
+    Some(PeakPlace::Within),
+    Some(PeakPlace::Above),
+];
 
 /// Differences are small in both directions: 0, -1, 1, -2, … as 0, 1, 2, 3, …
 fn zigzag(value: i64) -> u64 {
@@ -70,7 +80,9 @@ pub(crate) fn encode(at: Moment, outcomes: &[Outcome]) -> Vec<u8> {
             Some(false) => COVER_KNOWN,
             Some(true) => COVER_KNOWN | COVERED,
         };
-        out.push(u8::from(short) * SHORT + u8::from(outcome.onset_error_s.is_some()) * ONSET + cover);
+        let peak = place(&PEAKS, &outcome.peak) << PEAK_SHIFT;
+        let onset = u8::from(outcome.onset_error_s.is_some()) * ONSET;
+        out.push(u8::from(short) * SHORT | onset | cover | peak);
         let happened = place(&HAPPENED, &outcome.happened);
         let treatment = place(&TREATMENTS, &outcome.treatment);
         out.push(place(&SOURCES, &outcome.source) | happened << 3 | treatment << 5);
@@ -153,6 +165,7 @@ fn parse_outcome(cursor: &mut Cursor<'_>, units: &[Unit], before: (u64, u64)) ->
         treatment: *TREATMENTS.get(usize::from(words >> 5)).ok_or(unknown)?,
         onset_error_s,
         onset_covered: (shape & COVER_KNOWN != 0).then_some(shape & COVERED != 0),
+        peak: PEAKS[usize::from(shape >> PEAK_SHIFT & 3)],
     })
 }
 
@@ -169,7 +182,12 @@ mod tests {
             "[a-z/]{1,9}".prop_map(|name| Unit::Limit(AppName::new(&name), Resource::Cpu)),
         ];
         let value = prop_oneof![any::<f64>(), any::<f32>().prop_map(f64::from)];
-        let words = (0..SOURCES.len(), 0..HAPPENED.len(), 0..TREATMENTS.len());
+        let words = (
+            0..SOURCES.len(),
+            0..HAPPENED.len(),
+            0..TREATMENTS.len(),
+            0..PEAKS.len(),
+        );
         let numbers = (any::<u64>(), any::<u64>(), any::<u32>());
         (
             unit,
@@ -202,6 +220,7 @@ mod tests {
                         treatment: TREATMENTS[words.2],
                         onset_error_s,
                         onset_covered,
+                        peak: PEAKS[words.3],
                     }
                 },
             )
@@ -234,6 +253,7 @@ mod tests {
             treatment: Treatment::Untreated,
             onset_error_s: None,
             onset_covered: None,
+            peak: None,
         };
         let outcomes: Vec<Outcome> = (0..400).map(outcome).collect();
         let bytes = encode(Moment::default(), &outcomes);

@@ -1,6 +1,7 @@
-//! The BPF readers: all groups in one pass, and how long tasks waited for each CPU.
+//! The BPF readers: all groups in one pass, how long tasks waited for each CPU, and what is asked of which part of a
+//! disk.
 //!
-//! Both are optional at build time (feature `bpf`) and at run time: a kernel without type information,
+//! All are optional at build time (feature `bpf`) and at run time: a kernel without type information,
 //! a process without the right, or an older iterator is one reason in words, and files are read
 //! instead. Nothing is pinned, so nothing outlives the process.
 
@@ -9,10 +10,12 @@
     reason = "the records are shared memory, mapped once and read in place"
 )]
 
+use crate::ranges::{Asked, Part};
+use libbpf_rs::libbpf_sys::bpf_map_get_next_key;
 use libbpf_rs::{
     CgroupIterOpts, CgroupIterOrder, IterOpts, Link, MapCore, MapFlags, MapHandle, Object, ObjectBuilder,
 };
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::mm::{MapFlags as Sharing, ProtFlags};
 use std::collections::HashMap;
 use std::ffi::c_void;
@@ -21,6 +24,7 @@ use std::path::Path;
 use tidegate_types::BootTime;
 
 static GROUPS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/groups.bpf.o"));
+static RANGES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/ranges.bpf.o"));
 static CORES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/cores.bpf.o"));
 
 /// One group as the kernel side writes it; times in nanoseconds.
@@ -195,6 +199,92 @@ impl CoresByBpf {
         let (nanoseconds, switches) = value.split_at(8);
         let number = |bytes: &[u8]| bytes.try_into().ok().map(u64::from_ne_bytes);
         found.then_some((number(nanoseconds)?, number(switches)?))
+    }
+}
+
+/// Entries of the map of parts, at most: one that changes while it is walked may begin again.
+const MOST_PARTS: usize = 8192;
+const PART_BYTES: usize = 16;
+const ASKED_BYTES: usize = 24;
+
+/// What is asked of each range of each disk, by group.
+#[derive(Debug)]
+pub struct RangesByBpf {
+    _links: Vec<Link>,
+    parts: MapHandle,
+    shifts: MapHandle,
+}
+
+impl RangesByBpf {
+    /// Attaches to where requests enter the block layer; the error says why it cannot be done.
+    pub fn open() -> Result<Self, String> {
+        let object = load(RANGES, None)?;
+        let links = object
+            .progs_mut()
+            .map(|program| program.attach().map_err(in_words))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self {
+            _links: links,
+            parts: map(&object, "parts")?,
+            shifts: map(&object, "shifts")?,
+        })
+    }
+
+    /// Divides the device into ranges of two to the power of `shift` sectors.
+    pub fn divide(&self, device: u32, shift: u32) -> Result<(), String> {
+        let (key, value) = (device.to_ne_bytes(), shift.to_ne_bytes());
+        self.shifts.update(&key, &value, MapFlags::ANY).map_err(in_words)
+    }
+
+    /// Calls `each` with what was asked since the start, of every range by every group.
+    pub fn each(&self, mut each: impl FnMut(Part, Asked)) {
+        let (mut key, mut value) = ([0_u8; PART_BYTES], [0_u8; ASKED_BYTES]);
+        let mut before: Option<[u8; PART_BYTES]> = None;
+        for _ in 0..MOST_PARTS {
+            let from = before
+                .as_ref()
+                .map_or(std::ptr::null(), |key| key.as_ptr().cast::<c_void>());
+            // SAFETY: the map's keys have the length of both arrays, which live until the call returns.
+            let status = unsafe {
+                bpf_map_get_next_key(
+                    self.parts.as_fd().as_raw_fd(),
+                    from,
+                    key.as_mut_ptr().cast::<c_void>(),
+                )
+            };
+            if status != 0 {
+                return;
+            }
+            before = Some(key);
+            let found = self.parts.lookup_into(&key, &mut value, MapFlags::ANY);
+            if found.is_ok_and(|found| found) {
+                each(part(&key), asked(&value));
+            }
+        }
+    }
+}
+
+fn word(bytes: &[u8], at: usize) -> u64 {
+    bytes[at..at + 8].try_into().map_or(0, u64::from_ne_bytes)
+}
+
+fn half(bytes: &[u8], at: usize) -> u32 {
+    bytes[at..at + 4].try_into().map_or(0, u32::from_ne_bytes)
+}
+
+fn part(key: &[u8; PART_BYTES]) -> Part {
+    Part {
+        group: word(key, 0),
+        device: half(key, 8),
+        range: half(key, 12),
+    }
+}
+
+fn asked(value: &[u8; ASKED_BYTES]) -> Asked {
+    Asked {
+        read: word(value, 0),
+        written: word(value, 8),
+        requests: word(value, 16),
     }
 }
 

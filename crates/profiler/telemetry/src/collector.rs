@@ -18,6 +18,7 @@ use crate::layout::{Layout, Roots};
 use crate::naming::{AppRule, HostKind};
 use crate::own::OwnReader;
 use crate::processes::ProcessTable;
+use crate::ranges::DiskRanges;
 use crate::roster::{Found, roster};
 use crate::slots::{Shared, Slots};
 use crate::sockets::Sockets;
@@ -120,6 +121,8 @@ struct HostSide {
     quiet: Result<QuietGroups, String>,
     /// Traffic per group, or why it is not known.
     sockets: Result<Sockets, String>,
+    /// What is asked of parts of disks, or why it is not known.
+    ranges: Result<DiskRanges, String>,
     /// Inode of this process's network namespace.
     own_network: Option<u64>,
 }
@@ -365,10 +368,12 @@ impl Collector {
             descriptors: &self.descriptors,
             last: self.last.map(|last| last.boot),
             own_network: self.side.own_network,
+            online: &self.side.host.cores,
+            nodes: self.side.host.several_nodes(),
         };
         self.slots
             .settle(roster, &shared, &mut self.buffer, &mut self.events);
-        if self.side.sockets.is_ok() {
+        if self.side.sockets.is_ok() || self.side.ranges.is_ok() {
             self.slots.find_owners(self.tree.groups());
         }
         self.assign_rows();
@@ -388,6 +393,9 @@ impl Collector {
             .extend(disks.map(|(_, name)| Entity::Disk(name.clone())));
         self.entities
             .extend(side.host.nics.iter().map(|nic| Entity::Nic(nic.clone())));
+        if let Ok(ranges) = &side.ranges {
+            self.entities.extend(ranges.entities());
+        }
         self.slots.add_entities(&side.devices, &mut self.entities);
         self.entities.sort();
         let entities = &self.entities;
@@ -420,6 +428,9 @@ impl Collector {
             .map(|(_, name)| find(&Entity::Disk(name.clone())))
             .collect();
         self.slots.assign_rows(&side.devices, &find);
+        if let Ok(ranges) = &mut self.side.ranges {
+            ranges.assign_rows(&find);
+        }
     }
 
     /// Makes the rows of `sample` ours, all empty.
@@ -470,12 +481,18 @@ impl Collector {
             ticks: self.ticks,
             unwatched: self.tree.unwatched,
             busy_cores: side.host.busy_cores,
+            online: &side.host.cores,
         };
         self.slots.read(&mut means, &mut self.clock, &look, rows);
         if let Ok(sockets) = &mut side.sockets
             && let Some(seconds) = sockets.look(at)
         {
             self.slots.fill_traffic(sockets, seconds, rows);
+        }
+        if let Ok(ranges) = &mut side.ranges
+            && let Some(seconds) = ranges.look(at, rows)
+        {
+            self.slots.fill_ranges(ranges, seconds, rows);
         }
         let own = side.own.read(buffer, at, self.ticks);
         let level = self.budget.observe(own.cpu_cores, own.memory_bytes);
@@ -538,6 +555,11 @@ impl Collector {
         self.side.quiet.as_ref().err().map(String::as_str)
     }
 
+    /// Why parts of disks are not told apart, if so.
+    pub(crate) fn ranges_absent(&self) -> Option<&str> {
+        self.side.ranges.as_ref().err().map(String::as_str)
+    }
+
     /// Connections that are seen, or why none can be.
     pub(crate) fn connections(&self) -> Result<usize, &str> {
         match &self.side.sockets {
@@ -584,6 +606,7 @@ impl HostSide {
         } else {
             if_asked(config.bpf, CoreWaiting::open)
         };
+        let ranges = if_asked(config.bpf, || DiskRanges::open(&devices, &config.sys_root));
         let v2_root = layout.root(Hierarchy::V2).ok_or_else(|| "no v2 tree".to_owned());
         Ok(Self {
             sys,
@@ -591,6 +614,7 @@ impl HostSide {
             devices,
             host,
             own: OwnReader::open(),
+            ranges,
             own_network: network_of(proc_folder, "self"),
             sockets: if_asked(config.sockets, Sockets::open),
             quiet: v2_root.and_then(|root| if_asked(config.bpf, || QuietGroups::open(root))),
@@ -605,6 +629,9 @@ impl HostSide {
         if others {
             self.disks.follow(&self.devices, &devices);
             self.devices = devices;
+            if let Ok(ranges) = &mut self.ranges {
+                ranges.follow(&self.devices, &config.sys_root);
+            }
         }
         self.host.find_nics(&config.sys_root) || others
     }
@@ -614,6 +641,9 @@ impl HostSide {
         self.host.forget();
         if let Ok(waiting) = &mut self.core_waiting {
             waiting.forget();
+        }
+        if let Ok(ranges) = &mut self.ranges {
+            ranges.forget();
         }
         if let Ok(sockets) = &mut self.sockets {
             sockets.forget();

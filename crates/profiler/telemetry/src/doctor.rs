@@ -139,6 +139,7 @@ impl Collector {
         let mut signals = self.group_signals();
         signals.extend(self.source_signals());
         signals.extend(self.host_signals());
+        signals.extend(self.place_signals());
         signals.extend(hardware_signals(&self.config.sys_root, proc_root));
         DoctorReport {
             kernel: text(&proc_root.join("sys/kernel/osrelease")).unwrap_or_else(|| "unknown".to_owned()),
@@ -260,6 +261,58 @@ impl Collector {
         ]
     }
 
+    /// Where apps are: on which CPUs, parts of disks and nodes.
+    fn place_signals(&self) -> Vec<Signal> {
+        vec![
+            signal(
+                "CPUs' waiting (run queue)",
+                self.host_reader().tells_core_waiting() || self.core_waiting_absent().is_none(),
+                self.core_waiting_absent().unwrap_or("BPF on scheduler events"),
+                "waiting is known per app and host, not per CPU",
+                "boot a kernel with CONFIG_SCHEDSTATS, or build with the `bpf` feature, on a kernel with BTF, as root",
+            ),
+            signal(
+                "parts of disks (BPF)",
+                self.ranges_absent().is_none(),
+                self.ranges_absent().unwrap_or(
+                    "BPF where requests enter the block layer; what is written back later belongs to no app",
+                ),
+                "which part of a disk is busy, and who makes it so, is not known",
+                "build with the `bpf` feature, on a kernel from 5.12 on with BTF, as root",
+            ),
+            signal(
+                "NUMA",
+                !self.host_reader().nodes.is_empty(),
+                "/sys/devices/system/node",
+                "memory is one pool",
+                "",
+            ),
+            signal(
+                "memory by NUMA node",
+                self.host_reader().several_nodes().is_empty() || self.slots().on_nodes() > 0,
+                &match self.host_reader().several_nodes().len() {
+                    0 => "one node: all memory is there".to_owned(),
+                    nodes => format!(
+                        "memory.numa_stat of {} apps on {nodes} nodes",
+                        self.slots().on_nodes()
+                    ),
+                },
+                "which apps fill a node is not known",
+                "enable the memory controller for the groups",
+            ),
+            signal(
+                "CPUs of confined apps",
+                true,
+                &format!(
+                    "affinity and last CPU of the threads of {} apps that may not use every CPU",
+                    self.slots().confined()
+                ),
+                "",
+                "",
+            ),
+        ]
+    }
+
     fn host_signals(&self) -> Vec<Signal> {
         let [cpu, memory, io] = self.host_reader().has_pressure();
         let events = &self.process_events;
@@ -300,25 +353,11 @@ impl Collector {
                 if root { "" } else { "run as root" },
             ),
             signal(
-                "CPUs' waiting (run queue)",
-                self.host_reader().tells_core_waiting() || self.core_waiting_absent().is_none(),
-                self.core_waiting_absent().unwrap_or("BPF on scheduler events"),
-                "waiting is known per app and host, not per CPU",
-                "boot a kernel with CONFIG_SCHEDSTATS, or build with the `bpf` feature, on a kernel with BTF, as root",
-            ),
-            signal(
                 "run delay of processes",
                 self.config.proc_root.join("self/schedstat").exists(),
                 "schedstat of processes with one thread and no group; of others the group's waiting tells more",
                 "how long an app without a group waited to run is not known",
                 "boot a kernel with CONFIG_SCHED_INFO",
-            ),
-            signal(
-                "NUMA",
-                !self.host_reader().nodes.is_empty(),
-                "/sys/devices/system/node",
-                "memory is one pool",
-                "",
             ),
         ]
     }

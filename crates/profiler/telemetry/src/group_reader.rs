@@ -27,6 +27,8 @@ pub(crate) enum FileKind {
     V2MemoryStat,
     V2Swap,
     V2MemoryEvents,
+    V2NumaStat,
+    V1NumaStat,
     V2IoStat,
     CpuacctUsage,
     V1CpuStat,
@@ -52,6 +54,8 @@ impl FileKind {
             Kind::V2MemoryStat => (Hierarchy::V2, "memory.stat"),
             Kind::V2Swap => (Hierarchy::V2, "memory.swap.current"),
             Kind::V2MemoryEvents => (Hierarchy::V2, "memory.events"),
+            Kind::V2NumaStat => (Hierarchy::V2, "memory.numa_stat"),
+            Kind::V1NumaStat => (Hierarchy::Memory, "memory.numa_stat"),
             Kind::V2IoStat => (Hierarchy::V2, "io.stat"),
             Kind::CpuacctUsage => (Hierarchy::Cpuacct, "cpuacct.usage"),
             Kind::V1CpuStat => (Hierarchy::Cpu, "cpu.stat"),
@@ -129,6 +133,19 @@ pub(crate) struct DiskSlot {
     counters: [Counter; 4],
 }
 
+/// What one app has on one NUMA node.
+#[derive(Debug)]
+pub(crate) struct NodeSlot {
+    pub(crate) node: u16,
+    /// Row in the sample.
+    pub(crate) row: usize,
+    held: f64,
+    file: f64,
+}
+
+/// Where memory is told by NUMA node; only opened where there are several.
+const NODE_CHOICE: [FileKind; 2] = [Kind::V2NumaStat, Kind::V1NumaStat];
+
 /// The reader of one app's groups.
 #[derive(Debug)]
 pub(crate) struct GroupReader {
@@ -143,6 +160,8 @@ pub(crate) struct GroupReader {
     /// The group is gone; its removal is on the way as an event.
     pub(crate) dead: bool,
     pub(crate) disks: Vec<DiskSlot>,
+    /// What it has on each NUMA node, where that is told.
+    pub(crate) nodes: Vec<NodeSlot>,
     /// When I/O was last read: a device that appears later started at zero then.
     io_read: Option<BootTime>,
     /// It was seen on a device for the first time: the rows must be laid out anew.
@@ -166,6 +185,7 @@ impl GroupReader {
         ids: &GroupIds,
         roots: &Roots,
         budget: &DescriptorBudget,
+        nodes: &[u16],
         buffer: &mut Buffer,
     ) -> Self {
         let mut files = Vec::new();
@@ -187,6 +207,12 @@ impl GroupReader {
         for choice in CHOICES {
             files.extend(choice.iter().find_map(|kind| open(*kind)));
         }
+        let by_node = NODE_CHOICE
+            .iter()
+            .filter(|_| !nodes.is_empty())
+            .find_map(|kind| open(*kind));
+        let nodes = if by_node.is_some() { nodes } else { &[] };
+        files.extend(by_node);
         let mut reader = Self {
             path: path.clone(),
             v2_id: ids[Hierarchy::V2 as usize],
@@ -196,6 +222,7 @@ impl GroupReader {
             limits_stale: true,
             dead: false,
             disks: Vec::new(),
+            nodes: nodes.iter().map(|node| NodeSlot::of(*node)).collect(),
             io_read: None,
             disks_changed: false,
         };
@@ -287,6 +314,12 @@ impl GroupReader {
         }
         if io_seen {
             self.fill_disks(at, rows, row);
+        }
+        for node in &self.nodes {
+            if let Some(row) = rows.get_mut(node.row) {
+                row.set(Field::AppNodeMemory, node.held);
+                row.set(Field::AppNodeFile, node.file);
+            }
         }
         if self.limits_stale {
             self.read_limits(means.roots, means.buffer);
@@ -380,6 +413,7 @@ impl GroupReader {
                 });
                 row.set(Field::MemoryOomKills, self.counters.oom_kills.rate(kills, at));
             }
+            Kind::V2NumaStat | Kind::V1NumaStat => self.numa_stat(kind, bytes),
             Kind::V2IoStat => {
                 parse::io_stat(bytes, |device, io| {
                     if let Some(slot) = self.disk_slot(devices, device) {
@@ -504,6 +538,37 @@ impl GroupReader {
             }
         });
         row.set(Field::MemoryRefaults, self.counters.refaults.rate(refaults, at));
+    }
+
+    fn numa_stat(&mut self, kind: FileKind, bytes: &[u8]) {
+        let page = rustix::param::page_size() as f64;
+        for node in &mut self.nodes {
+            (node.held, node.file) = (0.0, 0.0);
+        }
+        let nodes = &mut self.nodes;
+        parse::numa_stat(bytes, |key, number, value| {
+            let Some(node) = nodes.iter_mut().find(|node| node.node == number) else {
+                return;
+            };
+            let value = value as f64;
+            match (kind, key) {
+                (
+                    Kind::V2NumaStat,
+                    b"anon" | b"kernel_stack" | b"pagetables" | b"sec_pagetables" | b"slab_unreclaimable",
+                ) => node.held += value,
+                // Shared memory is in the page cache, but cannot be dropped.
+                (Kind::V2NumaStat, b"shmem") => {
+                    node.held += value;
+                    node.file -= value;
+                }
+                (Kind::V2NumaStat, b"file") => node.file += value,
+                (Kind::V1NumaStat, b"hierarchical_anon" | b"hierarchical_unevictable") => {
+                    node.held += value * page;
+                }
+                (Kind::V1NumaStat, b"hierarchical_file") => node.file += value * page,
+                _ => {}
+            }
+        });
     }
 
     /// The slot of a leaf device, made when the app is first seen there.
@@ -632,6 +697,17 @@ impl GroupReader {
     /// The kept files, for the bench.
     pub(crate) fn files(&self) -> impl Iterator<Item = &KeptFile> {
         self.files.iter().map(|(_, file)| file)
+    }
+}
+
+impl NodeSlot {
+    fn of(node: u16) -> Self {
+        Self {
+            node,
+            row: usize::MAX,
+            held: f64::NAN,
+            file: f64::NAN,
+        }
     }
 }
 

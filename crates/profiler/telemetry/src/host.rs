@@ -206,6 +206,11 @@ impl HostReader {
         changed
     }
 
+    /// The NUMA nodes, where there are several: on one, all memory is there.
+    pub(crate) fn several_nodes(&self) -> &[u16] {
+        if self.nodes.len() > 1 { &self.nodes } else { &[] }
+    }
+
     /// Whether the kernel offers waiting (PSI) for the host.
     pub(crate) fn has_pressure(&self) -> [bool; 3] {
         [0, 1, 2].map(|position: usize| self.pressure[position].is_some())
@@ -371,6 +376,7 @@ impl HostReader {
                 continue;
             };
             let row = &mut rows[*place];
+            let (mut file, mut shared) = (f64::NAN, 0.0);
             for line in parse::lines(bytes) {
                 let mut words = parse::words(line).skip(2);
                 let (key, value) = (words.next(), words.next().and_then(parse::number));
@@ -378,9 +384,16 @@ impl HostReader {
                 match key {
                     Some(b"MemTotal:") => row.set(Field::NodeMemoryTotal, bytes),
                     Some(b"MemFree:") => row.set(Field::NodeMemoryFree, bytes),
+                    Some(b"FilePages:") => file = bytes,
+                    Some(b"Shmem:") => shared = bytes,
                     _ => {}
                 }
             }
+            // NaN stays NaN.
+            row.set(
+                Field::NodeMemoryFile,
+                if file < shared { 0.0 } else { file - shared },
+            );
         }
     }
 

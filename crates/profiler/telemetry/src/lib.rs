@@ -28,8 +28,10 @@ mod naming;
 mod netlink;
 mod own;
 pub mod parse;
+mod placement;
 mod process_reader;
 mod processes;
+mod ranges;
 mod rate;
 mod roster;
 mod schedule;
@@ -37,7 +39,7 @@ mod slots;
 mod sockets;
 
 #[cfg(feature = "bpf")]
-pub use bpf::{CoresByBpf, GroupRecord, GroupsByBpf};
+pub use bpf::{CoresByBpf, GroupRecord, GroupsByBpf, RangesByBpf};
 pub use budget::{Budget, BudgetLimits, MOST_SHED};
 pub use clock::{Clock, ClockReading, host_clock};
 pub use collector::{Collector, CollectorConfig, raise_descriptor_limit};
@@ -48,5 +50,6 @@ pub use error::TelemetryError;
 pub use fast::{FAST_INTERVAL, FastPoll, MOST_FAST_APPS};
 pub use layout::{Layout, LayoutKind, Mount};
 pub use naming::{AppMatch, AppRule, glob_matches};
+pub use ranges::{Asked, Part, divided};
 pub use roster::SHORT_LIVED;
 pub use schedule::{Job, Jobs, next_by_cron, read_jobs};

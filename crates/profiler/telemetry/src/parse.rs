@@ -357,6 +357,8 @@ pub struct ProcessStat<'bytes> {
     pub start_ticks: u64,
     /// Resident pages.
     pub resident_pages: u64,
+    /// The CPU it ran on last.
+    pub processor: Option<u16>,
 }
 
 /// The flag of kernel threads in [`ProcessStat::flags`].
@@ -383,12 +385,58 @@ pub fn process_stat(bytes: &[u8]) -> Option<ProcessStat<'_>> {
             17 => &mut stat.threads,
             19 => &mut stat.start_ticks,
             21 => &mut stat.resident_pages,
+            36 => {
+                stat.processor = number(word).and_then(|core| core.try_into().ok());
+                continue;
+            }
             _ => continue,
         };
         *target = number(word)?;
         last = position;
     }
     (last == 21).then_some(stat)
+}
+
+/// A list such as `0-2,65`: calls `each` with every number. `None` where it is malformed; what came before was called.
+pub fn number_list(bytes: &[u8], mut each: impl FnMut(u16)) -> Option<()> {
+    let whole = bytes.trim_ascii();
+    if whole.is_empty() {
+        return Some(());
+    }
+    for part in whole.split(|byte| *byte == b',') {
+        let mut ends = part.splitn(2, |byte| *byte == b'-');
+        let from: u16 = ends.next().and_then(number)?.try_into().ok()?;
+        let to = match ends.next() {
+            Some(to) => number(to)?.try_into().ok()?,
+            None => from,
+        };
+        (from..=to).for_each(&mut each);
+    }
+    Some(())
+}
+
+/// A line of memory per NUMA node: its key, and by node the bytes (v2, `anon N0=5 N1=6`) or pages (v1,
+/// `anon=11 N0=5 N1=6`). Calls `each` with key, node and value.
+pub fn numa_stat<'bytes>(bytes: &'bytes [u8], mut each: impl FnMut(&'bytes [u8], u16, u64)) {
+    for line in lines(bytes) {
+        let mut parts = words(line);
+        let Some(key) = parts
+            .next()
+            .and_then(|word| word.split(|byte| *byte == b'=').next())
+        else {
+            continue;
+        };
+        for part in parts {
+            let node = part.strip_prefix(b"N").and_then(|part| {
+                let mut sides = part.splitn(2, |byte| *byte == b'=');
+                let node = sides.next().and_then(number)?.try_into().ok()?;
+                Some((node, number(sides.next()?)?))
+            });
+            if let Some((node, value)) = node {
+                each(key, node, value);
+            }
+        }
+    }
 }
 
 /// `/proc/PID/statm`: resident and, among them, file-backed or shared pages.
@@ -518,6 +566,27 @@ mod tests {
             (356, 1, 2)
         );
         assert_eq!(runnable(b"0.10 0.20 0.30 3/210 4242\n"), Some(3));
+    }
+
+    #[test]
+    fn memory_by_node_of_both_versions() {
+        let read = |text: &str| {
+            let mut found = Vec::new();
+            numa_stat(text.as_bytes(), |key, node, value| {
+                found.push((String::from_utf8_lossy(key).into_owned(), node, value));
+            });
+            found
+        };
+        let is = |key: &str, node, value| (key.to_owned(), node, value);
+        assert_eq!(read("anon N0=5 N1=6\n"), [is("anon", 0, 5), is("anon", 1, 6)]);
+        let v1 = "total=9 N0=4 N1=5\nhierarchical_anon=3 N0=1 N1=2\nbad N=1 Nx=2\n";
+        let expect = [
+            is("total", 0, 4),
+            is("total", 1, 5),
+            is("hierarchical_anon", 0, 1),
+            is("hierarchical_anon", 1, 2),
+        ];
+        assert_eq!(read(v1), expect);
     }
 
     #[test]

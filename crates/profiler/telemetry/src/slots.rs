@@ -7,8 +7,10 @@ use crate::files::{Buffer, DescriptorBudget, KeptFile};
 use crate::group_reader::{GroupReader, Means};
 use crate::groups::GroupIds;
 use crate::layout::Roots;
+use crate::placement::{Place, Placement};
 use crate::process_reader::{Members, ProcessReader, Wanted};
 use crate::processes::ProcessTable;
+use crate::ranges::{DiskRanges, RangeSlot};
 use crate::roster::{Roster, SHORT_LIVED, Wish, upwards};
 use crate::sockets::Sockets;
 use rustix::fd::OwnedFd;
@@ -21,6 +23,9 @@ const REFRESH_TICKS: u64 = 60;
 
 /// The same where the folders cannot be watched.
 const UNWATCHED_REFRESH_TICKS: u64 = 5;
+
+/// Where a confined app's threads may run is looked at this often; of the others, as often as limits.
+const CONFINED_TICKS: u64 = 5;
 
 /// Quantities of which a parent has what its children leave.
 const ADDITIVE: [Field; 8] = [
@@ -70,6 +75,9 @@ struct Slot {
     own_network: Option<bool>,
     row: usize,
     children: Vec<usize>,
+    placement: Placement,
+    /// What it does in parts of disks, where that was seen.
+    ranges: Vec<RangeSlot>,
 }
 
 /// What settling needs.
@@ -81,6 +89,10 @@ pub(crate) struct Shared<'collector> {
     pub(crate) last: Option<BootTime>,
     /// Inode of this process's network namespace.
     pub(crate) own_network: Option<u64>,
+    /// CPUs that are online.
+    pub(crate) online: &'collector [u16],
+    /// NUMA nodes, where there are several.
+    pub(crate) nodes: &'collector [u16],
 }
 
 impl Shared<'_> {
@@ -100,6 +112,8 @@ pub(crate) struct Look<'collector> {
     pub(crate) unwatched: bool,
     /// CPU seconds per second of everything on the host.
     pub(crate) busy_cores: f64,
+    /// CPUs that are online.
+    pub(crate) online: &'collector [u16],
 }
 
 /// All apps, sorted by name.
@@ -222,12 +236,40 @@ impl Slots {
         }
     }
 
+    /// Gives every app with a v2 group what it asked of parts of disks.
+    pub(crate) fn fill_ranges(&mut self, ranges: &mut DiskRanges, seconds: f64, rows: &mut [Row]) {
+        for slot in &mut self.all {
+            slot.ranges.iter_mut().for_each(RangeSlot::begin);
+        }
+        ranges.each_increase(|group, place, increase| {
+            let Some(owner) = self.owners.get(&group) else {
+                return;
+            };
+            let slots = &mut self.all[*owner].ranges;
+            if let Some(known) = slots.iter_mut().find(|known| known.is(place)) {
+                known.add(increase);
+            } else {
+                slots.push(RangeSlot::new(place, increase));
+                self.unsettled = true;
+            }
+        });
+        for slot in &self.all {
+            slot.ranges.iter().for_each(|range| range.fill(seconds, rows));
+        }
+    }
+
     /// The entities of all rows, in any order.
     pub(crate) fn add_entities(&self, devices: &Devices, entities: &mut Vec<Entity>) {
         for slot in &self.all {
             entities.push(Entity::App(slot.app.name.clone()));
             let disks = slot.group.iter().flat_map(|group| &group.disks);
             entities.extend(disks.map(|disk| slot.disk_entity(devices, disk.device)));
+            let name = || slot.app.name.clone();
+            let cores = slot.placement.cores.iter();
+            entities.extend(cores.map(|placed| Entity::AppCore(name(), placed.core)));
+            let nodes = slot.group.iter().flat_map(|group| &group.nodes);
+            entities.extend(nodes.map(|node| Entity::AppNode(name(), node.node)));
+            entities.extend(slot.ranges.iter().map(|range| range.entity(&slot.app.name)));
         }
     }
 
@@ -235,11 +277,20 @@ impl Slots {
     pub(crate) fn assign_rows(&mut self, devices: &Devices, find: &dyn Fn(&Entity) -> usize) {
         for slot in &mut self.all {
             slot.row = find(&Entity::App(slot.app.name.clone()));
+            for range in &mut slot.ranges {
+                range.row = find(&range.entity(&slot.app.name));
+            }
+            for placed in &mut slot.placement.cores {
+                placed.row = find(&Entity::AppCore(slot.app.name.clone(), placed.core));
+            }
             let Some(mut group) = slot.group.take() else {
                 continue;
             };
             for disk in &mut group.disks {
                 disk.row = find(&slot.disk_entity(devices, disk.device));
+            }
+            for node in &mut group.nodes {
+                node.row = find(&Entity::AppNode(slot.app.name.clone(), node.node));
             }
             slot.group = Some(group);
         }
@@ -256,6 +307,7 @@ impl Slots {
         for position in 0..self.all.len() {
             let slot = &mut self.all[position];
             self.unsettled |= slot.refresh(position as u64, means, look);
+            self.unsettled |= slot.look_at_placement(position as u64, means, look);
             let at = clock().boot;
             if let Some(group) = &mut slot.group {
                 group.read(means, at, rows, slot.row);
@@ -270,6 +322,10 @@ impl Slots {
         }
         self.take_children_off(rows);
         self.leave_the_rest(look.busy_cores, rows);
+        for slot in &mut self.all {
+            let usage = rows[slot.row].values[Field::CpuUsage.slot()];
+            slot.placement.read(look.proc_folder, means.buffer, usage, rows);
+        }
     }
 
     /// From subtree values to own values, parents first, so that a child's value is still its subtree's.
@@ -297,6 +353,7 @@ impl Slots {
                 rows[parent.row].set(field, f64::NAN);
             }
             self.take_children_off_disks(parent, rows);
+            self.take_children_off_nodes(parent, rows);
         }
     }
 
@@ -316,6 +373,25 @@ impl Slots {
                 };
                 let own = row.values[slot] - used;
                 row.values[slot] = if own < 0.0 { 0.0 } else { own };
+            }
+        }
+    }
+
+    /// The same for what the parent has on each NUMA node.
+    fn take_children_off_nodes(&self, parent: &Slot, rows: &mut [Row]) {
+        for node in parent.group.iter().flat_map(|group| &group.nodes) {
+            let same_node = |child: &usize| {
+                let nodes = &self.all[*child].group.as_ref()?.nodes;
+                nodes.iter().find(|other| other.node == node.node)
+            };
+            let below = parent.children.iter().filter_map(same_node);
+            for slot in [Field::AppNodeMemory, Field::AppNodeFile].map(Field::slot) {
+                let children = below.clone().filter_map(|node| rows.get(node.row));
+                let held: f64 = children.map(|row| row.values[slot]).sum();
+                if let Some(row) = rows.get_mut(node.row) {
+                    let own = row.values[slot] - held;
+                    row.values[slot] = if own < 0.0 { 0.0 } else { own };
+                }
             }
         }
     }
@@ -378,11 +454,13 @@ impl Slots {
         for group in self.all.iter_mut().filter_map(|slot| slot.group.as_mut()) {
             group.disks.clear();
         }
+        self.all.iter_mut().for_each(|slot| slot.ranges.clear());
     }
 
     pub(crate) fn forget(&mut self) {
         for slot in &mut self.all {
             slot.members.forget();
+            slot.placement.forget();
             if let Some(group) = &mut slot.group {
                 group.forget();
             }
@@ -393,7 +471,8 @@ impl Slots {
     pub(crate) fn files(&self) -> impl Iterator<Item = &KeptFile> {
         self.all.iter().flat_map(|slot| {
             let group = slot.group.iter().flat_map(GroupReader::files);
-            group.chain(slot.members.readers.iter().flat_map(ProcessReader::files))
+            let members = slot.members.readers.iter().flat_map(ProcessReader::files);
+            group.chain(members).chain(slot.placement.files())
         })
     }
 
@@ -401,6 +480,18 @@ impl Slots {
     pub(crate) fn limits_of(&self, path: &str) -> Option<(f64, f64)> {
         let slot = self.all.iter().find(|slot| slot.path() == Some(path))?;
         slot.group.as_ref().map(GroupReader::bounds)
+    }
+
+    /// Apps that may not use every CPU.
+    pub(crate) fn confined(&self) -> usize {
+        let slots = self.all.iter();
+        slots.filter(|slot| slot.placement.is_confined()).count()
+    }
+
+    /// Apps whose memory is told by NUMA node.
+    pub(crate) fn on_nodes(&self) -> usize {
+        let groups = self.all.iter().filter_map(|slot| slot.group.as_ref());
+        groups.filter(|group| !group.nodes.is_empty()).count()
     }
 
     /// Apps with a group, and those among them whose groups tell I/O and memory.
@@ -433,6 +524,7 @@ impl Slot {
         let ids = wish.group.as_ref().map_or([0; 6], |(_, ids)| *ids);
         let mut changed = true;
         let (mut group, mut members, mut own_network) = (None, Members::default(), None);
+        let (mut placement, mut ranges) = (Placement::default(), Vec::new());
         if let Some(known) = known {
             if known.ids == ids && known.app.group == wish.app.group {
                 // The first process may end; what it was is still what the app is.
@@ -443,6 +535,8 @@ impl Slot {
                 own_network = known.own_network;
             }
             members = known.members;
+            placement = known.placement;
+            ranges = known.ranges;
         }
         if let (None, Some((path, ids))) = (&group, &wish.group) {
             group = Some(GroupReader::open(
@@ -450,6 +544,7 @@ impl Slot {
                 ids,
                 shared.roots,
                 shared.descriptors,
+                shared.nodes,
                 buffer,
             ));
         }
@@ -464,9 +559,46 @@ impl Slot {
             own_network: own_network.or_else(|| shared.uses_own_network(wish.processes.first()?.0)),
             row: 0,
             children: Vec::new(),
+            placement,
+            ranges,
         };
+        slot.find_placement(shared, buffer);
         slot.assign(&wish.processes, shared, buffer);
         (slot, changed)
+    }
+
+    /// Looks where its processes may run, unless they are those of before.
+    fn find_placement(&mut self, shared: &Shared<'_>, buffer: &mut Buffer) {
+        if self.app.name.as_str() == SHORT_LIVED {
+            return;
+        }
+        self.placement.assign(&self.pids);
+        if let Some(proc_folder) = shared.proc_folder.filter(|_| self.placement.stale) {
+            let place = Place {
+                proc_folder,
+                descriptors: shared.descriptors,
+                online: shared.online,
+            };
+            self.placement.look(&place, buffer);
+        }
+    }
+
+    /// Looks again where its threads may run, when it is its turn. True when the apps must be settled anew.
+    fn look_at_placement(&mut self, position: u64, means: &mut Means<'_>, look: &Look<'_>) -> bool {
+        let every = if self.placement.is_confined() {
+            CONFINED_TICKS
+        } else {
+            REFRESH_TICKS
+        };
+        if !self.placement.stale && look.ticks % every != position % every {
+            return false;
+        }
+        let place = Place {
+            proc_folder: look.proc_folder,
+            descriptors: look.descriptors,
+            online: look.online,
+        };
+        self.placement.look(&place, means.buffer)
     }
 
     /// Makes the members those of `processes`, keeping the readers of those that stay.

@@ -1,5 +1,6 @@
 //! What stands in for the BPF readers in a build without them: they cannot be opened.
 
+use crate::ranges::{Asked, Part};
 use std::path::Path;
 use tidegate_types::BootTime;
 
@@ -17,6 +18,24 @@ impl CoreWaiting {
     }
 
     pub(crate) fn forget(&mut self) {
+        match *self {}
+    }
+}
+
+/// Never there.
+#[derive(Debug)]
+pub(crate) enum RangesByBpf {}
+
+impl RangesByBpf {
+    pub(crate) fn open() -> Result<Self, String> {
+        Err("built without the `bpf` feature".to_owned())
+    }
+
+    pub(crate) fn divide(&self, _device: u32, _shift: u32) -> Result<(), String> {
+        match *self {}
+    }
+
+    pub(crate) fn each(&self, _each: impl FnMut(Part, Asked)) {
         match *self {}
     }
 }

@@ -12,7 +12,7 @@ use tidegate_dashboard::calibration::svg;
 use tidegate_dashboard::{CalibrationQuery, CalibrationRow};
 
 /// The columns.
-const HEAD: [&str; 14] = [
+const HEAD: [&str; 16] = [
     "unit",
     "model",
     ">window",
@@ -23,6 +23,8 @@ const HEAD: [&str; 14] = [
     ">skill",
     ">error",
     ">coverage",
+    ">peaks in",
+    ">above",
     ">alarm from",
     ">alarmed",
     ">lead",
@@ -79,6 +81,8 @@ fn cells(row: &CalibrationRow) -> Vec<String> {
         number(row.skill, 2),
         number(row.calibration_error, 3),
         percent(row.onset_coverage),
+        percent(row.peak_coverage),
+        percent(row.peak_above),
         number(row.alarm_from, 2),
         format!("{}/{}", row.onsets_alarmed, row.onsets),
         row.lead_s

@@ -180,6 +180,7 @@ pub(crate) fn onset(unit: Unit, probability: f64, onset_s: f64, cores: f64) -> M
     let windows = [60, 300, 900, 3600].map(|window_s| WindowProbability {
         window_s,
         probability,
+        peak: None,
     });
     MapEntry {
         id: PredictionId(onset_s as u64),

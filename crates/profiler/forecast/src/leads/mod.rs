@@ -11,7 +11,7 @@
 
 mod rise;
 
-pub(crate) use rise::Rise;
+pub(crate) use rise::Rises;
 
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;

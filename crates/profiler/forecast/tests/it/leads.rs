@@ -1,8 +1,12 @@
 //! A chain of apps: what rises upstream tells when the downstream will be contended, and without the graph nothing
 //! does. Timers: what they bring is learned, and named ahead.
 
-use crate::sim::{Burst, START_UTC_MS, Seeded, Sim, limit_unit};
-use tidegate_types::{AppName, Dependency, DependencyOrigin, ExpectedEvent, Source};
+use crate::sim::{Burst, START_UTC_MS, Seeded, Sim, limit_unit, managed};
+use tidegate_forecast::{ForecastConfig, Forecaster};
+use tidegate_types::{
+    AppName, Apps, BootTime, Class, Dependency, DependencyOrigin, Entity, ExpectedEvent, Field, Moment, Row,
+    Sample, Source, Unit,
+};
 
 fn edge(upstream: &str, downstream: &str) -> Dependency {
     Dependency {
@@ -155,4 +159,71 @@ fn what_a_timer_brings_is_learned_and_stands_on_the_map_with_its_name() {
         sim.probability("idle", 60) < 0.1,
         "what brings nothing is believed less each time"
     );
+}
+
+/// A relay that takes hardly any CPU time: what it receives is the sign, and what follows is waiting for a disk.
+#[test]
+fn what_an_upstream_receives_leads_to_a_disk_downstream() {
+    let apps: Apps = ["relay", "store", "other"]
+        .map(|name| (AppName::new(name), managed(name, Class::Standard)))
+        .into();
+    let mut random = Seeded(11);
+    let (mut onsets, mut at) = (Vec::new(), 120);
+    for _ in 0..20 {
+        at += 60 + random.exponential(150.0) as u64;
+        onsets.push(at);
+    }
+    let mut forecaster = Forecaster::new(ForecastConfig::default());
+    let moment = |second: u64| Moment {
+        boot: BootTime::from_seconds(500.0 + second as f64),
+        utc_ms: START_UTC_MS + second.cast_signed() * 1000,
+    };
+    forecaster.depend(DependencyOrigin::Observed, &[edge("relay", "store")], moment(0));
+    let disk: Unit = "disk:vda".parse().expect("a unit");
+    let mut foreseen = 0;
+    for second in 1..=onsets[19] {
+        let after = |lag: u64| {
+            onsets
+                .iter()
+                .any(|onset| (onset + lag..onset + lag + 6).contains(&second))
+        };
+        let app = |name: &str, received: f64, waiting: f64| {
+            let mut row = Row::empty(Entity::App(AppName::new(name)));
+            row.set(Field::CpuUsage, 0.02);
+            row.set(Field::AppReceive, received);
+            row.set(Field::IoWaiting, waiting);
+            row
+        };
+        let bytes = |name: &str, bytes: f64| {
+            let mut row = Row::empty(Entity::AppDisk(AppName::new(name), "vda".into()));
+            row.set(Field::AppDiskRead, bytes);
+            row.set(Field::AppDiskWrite, 0.0);
+            row
+        };
+        let rows = vec![
+            Row::empty(Entity::Host),
+            Row::empty(Entity::Disk("vda".into())),
+            app("relay", if after(0) { 4e6 } else { 2e3 }, 0.0),
+            app("store", 0.0, if after(8) { 0.7 } else { 0.0 }),
+            app("other", 0.0, 0.0),
+            bytes("store", if after(8) { 9e7 } else { 1e4 }),
+        ];
+        let mut sample = Sample {
+            now: moment(second),
+            interval_s: 1.0,
+            rows,
+        };
+        sample.sort();
+        forecaster.observe(&sample, &apps, &[]);
+        // Four seconds after each rise, and before what follows, from the ninth on.
+        if onsets[8..19].contains(&second.saturating_sub(4)) {
+            let map = forecaster.map(sample.now, &apps);
+            let entry = map.entry(&disk).expect("an entry");
+            let near = entry
+                .onset
+                .is_some_and(|onset| (onset.q50 - 504.0 - second as f64).abs() < 2.0);
+            foreseen += u32::from(near && entry.source == Source::Upstream);
+        }
+    }
+    assert!(foreseen >= 9, "{foreseen} of 11");
 }

@@ -281,3 +281,139 @@ fn a_limit_out_of_reach_is_unknown() {
         .find(|outcome| outcome.unit == unit && outcome.window_s == 60);
     assert_eq!(of_limit.map(|outcome| outcome.happened), Some(None));
 }
+
+fn core(number: u16, busy: f64) -> Row {
+    row(Entity::Core(number), &[(Field::CoreBusy, busy)])
+}
+
+fn on_core(name: &str, number: u16, cores: f64) -> Row {
+    row(
+        Entity::AppCore(AppName::new(name), number),
+        &[(Field::AppCoreUsage, cores)],
+    )
+}
+
+/// Two apps that may use CPU 2 alone: it is contended, driven by these two, and neither the other CPUs nor all.
+#[test]
+fn apps_that_are_pinned_contend_for_their_cpu_and_drive_it() {
+    let three = apps(&[
+        ("left", Class::Standard, None),
+        ("right", Class::Standard, None),
+        ("free", Class::Standard, None),
+    ]);
+    let pinned = [(Field::CpuUsage, 0.45), (Field::CpuWaiting, 0.6)];
+    let rows = [
+        row(
+            Entity::Host,
+            &[
+                (Field::HostCpuBusy, 1.6),
+                (Field::HostCpuCapacity, 4.0),
+                (Field::HostCpuSteal, 0.0),
+            ],
+        ),
+        core(0, 0.35),
+        core(1, 0.3),
+        core(2, 0.95),
+        app_row("left", &pinned),
+        app_row("right", &pinned),
+        app_row("free", &[(Field::CpuUsage, 0.7), (Field::CpuWaiting, 0.0)]),
+        on_core("left", 2, 0.45),
+        on_core("right", 2, 0.45),
+    ];
+    check(&three, &rows, &["cpu:2"]);
+    let mut forecaster = Forecaster::new(ForecastConfig::default());
+    for second in 1..=400 {
+        let mut sample = Sample {
+            now: moment(second),
+            interval_s: 1.0,
+            rows: rows.to_vec(),
+        };
+        sample.sort();
+        forecaster.observe(&sample, &three, &[]);
+    }
+    let map = forecaster.map(moment(400), &three);
+    let entry = |unit: &str| map.entry(&unit.parse().expect("a unit"));
+    let driven = entry("cpu:2").expect("an entry");
+    let names: Vec<&str> = driven.drivers.iter().map(|driver| driver.app.as_str()).collect();
+    assert_eq!(names, ["left", "right"]);
+    let peak = driven.windows[0].peak.expect("told");
+    assert!(peak.q50 >= 0.9, "both together, and they wait: {peak:?}");
+    assert!(entry("cpu:0").is_none(), "nobody who waits may run there only");
+    let all = entry("cpu").expect("an entry");
+    assert!(all.ongoing_since.is_none() && all.probability(60) < Some(0.2));
+}
+
+/// Memory that runs out on one node only.
+#[test]
+fn a_full_node_is_contended_by_those_whose_memory_is_there() {
+    let two = apps(&[("near", Class::Standard, None), ("far", Class::Standard, None)]);
+    let node = |number, free: f64| {
+        let values = [
+            (Field::NodeMemoryTotal, 8e9),
+            (Field::NodeMemoryFree, free),
+            (Field::NodeMemoryFile, 0.0),
+        ];
+        row(Entity::Node(number), &values)
+    };
+    let held = |name: &str, number, bytes: f64| {
+        row(
+            Entity::AppNode(AppName::new(name), number),
+            &[(Field::AppNodeMemory, bytes)],
+        )
+    };
+    let waits = |share: f64| [(Field::Memory, 6e9), (Field::MemoryWaiting, share)];
+    let rows = [
+        node(0, 1e8),
+        node(1, 5e9),
+        app_row("near", &waits(0.04)),
+        app_row("far", &waits(0.0)),
+        held("near", 0, 6e9),
+        held("near", 1, 0.0),
+        held("far", 0, 1e9),
+        held("far", 1, 2e9),
+    ];
+    check(&two, &rows, &[]);
+    let mut rows = rows.to_vec();
+    rows[2] = app_row("near", &waits(0.3));
+    let (events, mut forecaster) = show(&two, &rows);
+    let units: Vec<String> = events.iter().map(|event| event.unit.to_string()).collect();
+    assert_eq!(units, ["mem:0"]);
+    let map = forecaster.map(moment(10), &two);
+    assert!(
+        map.entry(&"mem:1".parse().expect("a unit"))
+            .is_some_and(|entry| entry.ongoing_since.is_none())
+    );
+}
+
+/// Waiting for a disk, of an app that works in one part of it.
+#[test]
+fn a_range_of_a_disk_is_contended_by_those_who_work_there() {
+    let one = apps(&[("db", Class::Standard, None)]);
+    let range = |from: u64, read: f64| {
+        let values = [(Field::RangeRead, read), (Field::RangeWrite, 0.0)];
+        row(
+            Entity::DiskRange(Arc::from("vda"), from << 30, (from + 64) << 30),
+            &values,
+        )
+    };
+    let own = |from: u64, read: f64| {
+        let entity = Entity::AppRange(
+            AppName::new("db"),
+            Arc::from("vda"),
+            from << 30,
+            (from + 64) << 30,
+        );
+        row(
+            entity,
+            &[(Field::AppRangeRead, read), (Field::AppRangeWrite, 0.0)],
+        )
+    };
+    let rows = [
+        app_row("db", &[(Field::IoWaiting, 0.8)]),
+        range(0, 5e7),
+        range(64, 1e6),
+        own(0, 5e7),
+        own(64, 0.0),
+    ];
+    check(&one, &rows, &["disk:vda@0-64G"]);
+}

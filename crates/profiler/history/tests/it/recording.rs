@@ -108,6 +108,7 @@ fn output(second: u64) -> Output {
         treatment: Treatment::Treated,
         onset_error_s: Some(-0.1),
         onset_covered: None,
+        peak: None,
     };
     let contention = ContentionEvent {
         unit: Unit::Cpu,

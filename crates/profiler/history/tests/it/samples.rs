@@ -177,6 +177,19 @@ fn entities() -> impl Strategy<Value = Entity> {
         name.prop_map(|name| Entity::Nic(Arc::from(name))),
         name.prop_map(|name| Entity::App(AppName::new(&name))),
         (name, name).prop_map(|(app, disk)| Entity::AppDisk(AppName::new(&app), Arc::from(disk))),
+        (name, any::<u16>()).prop_map(|(app, core)| Entity::AppCore(AppName::new(&app), core)),
+        (name, any::<u16>()).prop_map(|(app, node)| Entity::AppNode(AppName::new(&app), node)),
+        (name, any::<u64>(), any::<u64>()).prop_map(|(disk, from, to)| Entity::DiskRange(
+            Arc::from(disk),
+            from,
+            to
+        )),
+        (name, name, any::<u64>(), any::<u64>()).prop_map(|(app, disk, from, to)| Entity::AppRange(
+            AppName::new(&app),
+            Arc::from(disk),
+            from,
+            to
+        )),
     ]
 }
 

@@ -4,7 +4,7 @@ use crate::live::{Bed, look_until, spin_in_root};
 use crate::skip;
 use std::time::{Duration, Instant};
 use tidegate_telemetry::{Collector, CollectorConfig, CoresByBpf, GroupsByBpf, parse};
-use tidegate_types::{Field, Hierarchy, Sample};
+use tidegate_types::{Entity, Field, Hierarchy, Sample};
 
 /// Longer than 2^32 ns twice over, and than the kernel's own interval of 2 s many times.
 const LOAD: Duration = Duration::from_secs(11);
@@ -138,4 +138,52 @@ fn a_quiet_group_is_measured_as_before() {
         above(Field::CpuUsage, 0.1) && above(Field::CpuWaiting, 0.3)
     });
     assert!(busy, "{:?}", sample.row(&entity));
+}
+
+/// What is written past the page cache in a known range of a real disk is counted there, for the group that asked.
+#[test]
+fn requests_are_counted_in_their_range_and_for_their_group() {
+    let name = "bpf::requests_are_counted_in_their_range_and_for_their_group";
+    let mut collector = Collector::new(CollectorConfig::default()).expect("this host can be read");
+    let report = collector.doctor();
+    if report
+        .absent()
+        .any(|signal| signal.name == "parts of disks (BPF)")
+    {
+        return skip(name, "no BPF on block requests");
+    }
+    let mut bed = match Bed::new(&collector, "ranges") {
+        Ok(bed) => bed,
+        Err(reason) => return skip(name, &reason),
+    };
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let file = folder.path().join("direct");
+    if !bed.write_directly(&file) {
+        return skip(name, "no direct I/O here");
+    }
+    let app = bed.entity().app().cloned().expect("an app");
+    let mut sample = Sample::default();
+    let mut ranges = Vec::new();
+    let seen = look_until(&mut collector, &mut sample, |sample| {
+        ranges = sample
+            .rows
+            .iter()
+            .filter(|row| matches!(&row.entity, Entity::AppRange(name, ..) if *name == app))
+            .filter(|row| row.get(Field::AppRangeWrite).is_some_and(|bytes| bytes > 1e5))
+            .map(|row| row.entity.to_string())
+            .collect();
+        !ranges.is_empty()
+    });
+    let asked: Vec<(String, Option<f64>)> = sample
+        .rows
+        .iter()
+        .filter(|row| matches!(row.entity, Entity::DiskRange(..) | Entity::AppRange(..)))
+        .map(|row| (row.entity.to_string(), row.values.first().copied()))
+        .collect();
+    assert!(seen, "no range of the writer: {asked:?}");
+    let whole = ranges[0].replace("apprange:", "range:");
+    let whole = whole.rsplit_once(":group:").map_or(&*whole, |(range, _)| range);
+    let row = sample.rows.iter().find(|row| row.entity.to_string() == whole);
+    let written = row.and_then(|row| row.get(Field::RangeWrite));
+    assert!(written.is_some_and(|bytes| bytes > 1e5), "{whole}: {written:?}");
 }

@@ -55,6 +55,42 @@ impl Bed {
         self.children.push(child);
     }
 
+    /// A child that spins on one CPU, moved into the groups; `None` without `taskset`.
+    pub(crate) fn spin_on(&mut self, core: u16) -> Option<()> {
+        let child = Command::new("taskset")
+            .args(["-c", &core.to_string(), "sh", "-c", "while :; do :; done"])
+            .spawn()
+            .ok()?;
+        for folder in &self.folders {
+            std::fs::write(folder.join("cgroup.procs"), child.id().to_string()).expect("moved");
+        }
+        self.children.push(child);
+        Some(())
+    }
+
+    /// A child that writes to `file` past the page cache, again and again, moved into the groups. False where that is
+    /// not possible.
+    #[cfg(feature = "bpf")]
+    pub(crate) fn write_directly(&mut self, file: &Path) -> bool {
+        let write = format!(
+            "dd if=/dev/zero of={} bs=256k count=4 oflag=direct 2>/dev/null",
+            file.display()
+        );
+        let once = Command::new("sh").args(["-c", &write]).status();
+        if !once.is_ok_and(|status| status.success()) {
+            return false;
+        }
+        let child = Command::new("sh")
+            .args(["-c", &format!("while {write}; do :; done")])
+            .spawn()
+            .expect("sh starts");
+        for folder in &self.folders {
+            std::fs::write(folder.join("cgroup.procs"), child.id().to_string()).expect("moved");
+        }
+        self.children.push(child);
+        true
+    }
+
     /// Its group below `root`.
     #[cfg(feature = "bpf")]
     pub(crate) fn folder(&self, root: &Path) -> Option<PathBuf> {

@@ -10,6 +10,7 @@ mod fake;
 mod gaps;
 mod layouts;
 mod live;
+mod places;
 mod steady;
 
 #[global_allocator]
