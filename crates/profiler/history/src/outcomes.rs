@@ -82,7 +82,7 @@ pub(crate) fn encode(at: Moment, outcomes: &[Outcome]) -> Vec<u8> {
         };
         let peak = place(&PEAKS, &outcome.peak) << PEAK_SHIFT;
         let onset = u8::from(outcome.onset_error_s.is_some()) * ONSET;
-        out.push(u8::from(short) * SHORT | onset | cover | peak);
+        out.push((u8::from(short) * SHORT) | onset | cover | peak);
         let happened = place(&HAPPENED, &outcome.happened);
         let treatment = place(&TREATMENTS, &outcome.treatment);
         out.push(place(&SOURCES, &outcome.source) | happened << 3 | treatment << 5);

@@ -111,11 +111,11 @@ pub fn trust_of(told: &[&ToldBySeries]) -> (Trust, [(f64, f64); 3]) {
     let mut random = Random(SEED);
     let mut draws: [Vec<f64>; 3] = Default::default();
     for _ in 0..if series.is_empty() { 0 } else { DRAWS } {
-        let drawn = || {
+        let again = || {
             let place = (random.unit() * series.len() as f64) as usize;
             series[place.min(series.len() - 1)].iter().copied()
         };
-        let rows: Vec<Told> = std::iter::repeat_with(drawn)
+        let rows: Vec<Told> = std::iter::repeat_with(again)
             .take(series.len())
             .flatten()
             .collect();

@@ -240,7 +240,9 @@ pub fn minutes_row(past: &Past, threshold: f64) -> [f32; MINUTES_ROW] {
     let minutes = past.minutes();
     let relative = |value: f64| (threshold - value) / past.scale();
     let mut all = Summary::EMPTY;
-    minutes.iter().for_each(|value| all.take(*value));
+    for value in minutes {
+        all.take(value);
+    }
     let above = minutes.iter().filter(|value| **value > threshold).count();
     // Least squares over the times 0, -1, … -4 minutes.
     let (mut slope, mut sum) = (0.0, 0.0);

@@ -209,8 +209,9 @@ impl Past {
         let end_s = last_s + self.step_s;
         for (time_s, value) in &self.fine {
             let back_s = end_s - 60 - time_s;
-            if back_s >= 0 && back_s % 60 == 0 && back_s < 60 * FINE as i64 {
-                minutes[(back_s / 60) as usize] = *value;
+            let place = usize::try_from(back_s / 60).ok().filter(|_| back_s % 60 == 0);
+            if let Some(minute) = place.and_then(|place| minutes.get_mut(place)) {
+                *minute = *value;
             }
         }
         minutes

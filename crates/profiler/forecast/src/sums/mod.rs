@@ -142,13 +142,16 @@ impl Asked {
 
     /// The peak within the window of at least `within_s`, or of the longest that is told.
     pub(crate) fn peak_within(&self, windows_s: [u32; WINDOWS], within_s: f64) -> Option<Quantiles> {
-        let told = || {
-            self.peaks
-                .iter()
-                .zip(windows_s)
-                .filter_map(|(peak, window_s)| Some(((*peak)?, window_s)))
-        };
-        let fitting = told().find(|(_, window_s)| f64::from(*window_s) >= within_s);
-        fitting.or_else(|| told().last()).map(|(peak, _)| peak)
+        let mut told = self
+            .peaks
+            .iter()
+            .zip(windows_s)
+            .filter_map(|(peak, window_s)| Some(((*peak)?, window_s)));
+        let mut longest = None;
+        let fitting = told.find(|(peak, window_s)| {
+            longest = Some(*peak);
+            f64::from(*window_s) >= within_s
+        });
+        fitting.map(|(peak, _)| peak).or(longest)
     }
 }

@@ -132,8 +132,8 @@ mod tests {
         let noise: Vec<f64> = (0..400_u32)
             .map(|row| f64::from(row * 7919 % 101) / 101.0)
             .collect();
-        let noisy = joint(noise, now).scenarios(4);
-        assert!(noisy.iter().all(|scenario| scenario.peak.value < 1.7));
+        let among = joint(noise, now).scenarios(4);
+        assert!(among.iter().all(|scenario| scenario.peak.value < 1.7));
     }
 
     #[test]

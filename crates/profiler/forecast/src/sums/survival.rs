@@ -101,7 +101,7 @@ mod tests {
             .collect();
         let survival = Survival::new(&mut amounts).expect("amounts");
         for rank in [0.1, 0.5, 0.9] {
-            let truth = -(1.0 - rank as f64).ln();
+            let truth = -(1.0_f64 - rank).ln();
             let found = survival.quantile(rank);
             assert!((found / truth - 1.0).abs() < 0.02, "{rank}: {found} for {truth}");
         }

@@ -148,7 +148,7 @@ impl UnitSum {
                 .collect(),
             excess: vec![0.0; rows],
             bound: vec![false; rows],
-            now: self.now(grid, here),
+            now: now(grid, here),
         };
         for track in here {
             let levels = filled(track, grid, rows);
@@ -163,18 +163,6 @@ impl UnitSum {
             }
         }
         joint
-    }
-
-    fn now(&self, grid: Grid, here: &[&Track]) -> f64 {
-        let of = |track: &Track| match grid {
-            Grid::Fine => track.now().amount(),
-            Grid::Coarse => {
-                let newest = track.fine.iter().rev().take(ROWS_PER_COARSE);
-                let known: Vec<f64> = newest.filter_map(|level| level.amount()).collect();
-                (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
-            }
-        };
-        here.iter().filter_map(|track| of(track)).sum()
     }
 
     /// The tracks that count now: of apps that are there, and of what no app accounts for.
@@ -336,4 +324,17 @@ fn drivers(here: &[(Option<&AppName>, &Track)], grid: Grid, mut found: Vec<Scena
         })?
     });
     named.take(DRIVERS_MAX).collect()
+}
+
+/// What these tracks carry now on a grid, summed.
+fn now(grid: Grid, here: &[&Track]) -> f64 {
+    let of = |track: &Track| match grid {
+        Grid::Fine => track.now().amount(),
+        Grid::Coarse => {
+            let newest = track.fine.iter().rev().take(ROWS_PER_COARSE);
+            let known: Vec<f64> = newest.filter_map(|level| level.amount()).collect();
+            (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
+        }
+    };
+    here.iter().filter_map(|track| of(track)).sum()
 }
