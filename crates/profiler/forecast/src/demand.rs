@@ -86,7 +86,8 @@ pub(crate) fn throttled_share(row: &Row) -> Option<f64> {
         .map(|share| share.clamp(0.0, 1.0))
 }
 
-fn finite(row: &Row, field: Field) -> Option<f64> {
+/// What was measured and is a number that can be reckoned with.
+pub(crate) fn finite(row: &Row, field: Field) -> Option<f64> {
     row.get(field).filter(|value| value.is_finite())
 }
 

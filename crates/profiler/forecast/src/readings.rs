@@ -5,7 +5,7 @@
 //! waiting of those that count apart, the level is unknown. Under a lease on an app's CPU limit, the level is its
 //! demand over the limit that was found, so what the lease prevents still counts as what would have been.
 
-use crate::demand::{AT_LIMIT, AppDemand, throttled_share};
+use crate::demand::{AT_LIMIT, AppDemand, finite, throttled_share};
 use crate::events::{EXIT, Reading, waiting_threshold};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -91,10 +91,6 @@ fn parts_of(sample: &Sample, app: &AppName) -> Vec<(u16, f64)> {
     used.into_iter()
         .map(|(core, cores)| (core, share(cores)))
         .collect()
-}
-
-fn finite(row: &Row, field: Field) -> Option<f64> {
-    row.get(field).filter(|value| value.is_finite())
 }
 
 impl<'a> Reader<'a> {
@@ -355,27 +351,21 @@ impl<'a> Reader<'a> {
                 worst.add(if full { share * part } else { 0.0 }, app);
             }
         }
-        let known = worst
-            .measured
-            .then(|| Signal::Waiting(worst.share, worst.names()))?;
+        let used = (total - left).max(0.0);
         shared_reading(
             Unit::Node(number),
-            known,
-            Some((total - left).max(0.0)),
+            self.shared(&worst, None),
+            Some(used),
             Some(total),
         )
     }
 
     /// The share of the app's memory that is on the node.
     fn part_on_node(&self, app: &AppName, node: u16) -> Option<f64> {
-        let own = self
-            .sample
-            .get(&Entity::AppNode(app.clone(), node), Field::AppNodeMemory)?;
-        let all: f64 = from_first(self.sample, &Entity::AppNode(app.clone(), 0))
-            .take_while(|row| matches!(&row.entity, Entity::AppNode(name, _) if name == app))
-            .filter_map(|row| finite(row, Field::AppNodeMemory))
-            .sum();
-        Some(if all > 0.0 { own / all } else { 0.0 })
+        let own = Entity::AppNode(app.clone(), node);
+        self.sample.get(&own, Field::AppNodeMemory)?;
+        let first = Entity::AppNode(app.clone(), 0);
+        Some(self.part_of(&own, &first, &[Field::AppNodeMemory]))
     }
 
     fn read_disk(&self, row: &Row, name: &Arc<str>, waiting: &Waiting, readings: &mut Vec<Reading>) {
@@ -417,42 +407,34 @@ impl<'a> Reader<'a> {
             let part = self.part_in_range(app, disk, (from, to));
             worst.add(if quiet { 0.0 } else { share * part }, app);
         }
-        let known = worst
-            .measured
-            .then(|| Signal::Waiting(worst.share, worst.names()))?;
         let unit = Unit::Disk(disk.clone(), Some((from, to)));
-        shared_reading(unit, known, Some(load), None)
+        shared_reading(unit, self.shared(&worst, None), Some(load), None)
     }
 
     /// The share of the app's traffic on all disks that goes to the range.
     fn part_in_range(&self, app: &AppName, disk: &Arc<str>, range: (u64, u64)) -> f64 {
-        let bytes = |row: &Row| {
-            finite(row, Field::AppRangeRead).unwrap_or(0.0) + finite(row, Field::AppRangeWrite).unwrap_or(0.0)
-        };
         let own = Entity::AppRange(app.clone(), disk.clone(), range.0, range.1);
-        let own = self.sample.row(&own).map_or(0.0, bytes);
         let first = Entity::AppRange(app.clone(), Arc::from(""), 0, 0);
-        let all: f64 = from_first(self.sample, &first)
-            .take_while(|row| matches!(&row.entity, Entity::AppRange(name, ..) if name == app))
-            .map(bytes)
-            .sum();
-        if all > 0.0 { own / all } else { 0.0 }
+        self.part_of(&own, &first, &[Field::AppRangeRead, Field::AppRangeWrite])
     }
 
     /// The share of the app's disk traffic that goes to `disk`.
     fn part_on_disk(&self, app: &AppName, disk: &Arc<str>) -> f64 {
-        let bytes = |row: &Row| {
-            finite(row, Field::AppDiskRead).unwrap_or(0.0) + finite(row, Field::AppDiskWrite).unwrap_or(0.0)
-        };
-        let own = self
-            .sample
-            .row(&Entity::AppDisk(app.clone(), disk.clone()))
-            .map_or(0.0, bytes);
+        let own = Entity::AppDisk(app.clone(), disk.clone());
         let first = Entity::AppDisk(app.clone(), Arc::from(""));
-        let all: f64 = from_first(self.sample, &first)
-            .take_while(|row| matches!(&row.entity, Entity::AppDisk(name, _) if name == app))
-            .map(bytes)
+        self.part_of(&own, &first, &[Field::AppDiskRead, Field::AppDiskWrite])
+    }
+
+    /// The share that `own` has of an app's rows of one kind, of which none comes before `first`; what was not measured
+    /// counts as nothing.
+    fn part_of(&self, own: &Entity, first: &Entity, fields: &[Field]) -> f64 {
+        let amount = |row: &Row| fields.iter().filter_map(|field| finite(row, *field)).sum::<f64>();
+        let of_app = |row: &&Row| row.entity.kind() == own.kind() && row.entity.app() == own.app();
+        let all: f64 = from_first(self.sample, first)
+            .take_while(of_app)
+            .map(amount)
             .sum();
+        let own = self.sample.row(own).map_or(0.0, amount);
         if all > 0.0 { own / all } else { 0.0 }
     }
 

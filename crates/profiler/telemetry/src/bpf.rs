@@ -61,6 +61,14 @@ fn load(bytes: &[u8], only: Option<&str>) -> Result<Object, String> {
     object.load().map_err(in_words)
 }
 
+/// Attaches every program of an object; each stays attached as long as its link lives.
+fn attached(object: &Object) -> Result<Vec<Link>, String> {
+    let programs = object.progs_mut();
+    programs
+        .map(|program| program.attach().map_err(in_words))
+        .collect()
+}
+
 fn map(object: &Object, name: &str) -> Result<MapHandle, String> {
     let found = object.maps().find(|map| map.name() == name);
     let map = found.ok_or_else(|| format!("no map {name}"))?;
@@ -181,12 +189,8 @@ impl CoresByBpf {
     /// Attaches to the scheduler's events; the error says why it cannot be done.
     pub fn open() -> Result<Self, String> {
         let object = load(CORES, None)?;
-        let links = object
-            .progs_mut()
-            .map(|program| program.attach().map_err(in_words))
-            .collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
-            _links: links,
+            _links: attached(&object)?,
             map: map(&object, "cores")?,
         })
     }
@@ -196,9 +200,7 @@ impl CoresByBpf {
         let mut value = [0; 16];
         let key = u32::from(core).to_ne_bytes();
         let found = self.map.lookup_into(&key, &mut value, MapFlags::ANY).ok()?;
-        let (nanoseconds, switches) = value.split_at(8);
-        let number = |bytes: &[u8]| bytes.try_into().ok().map(u64::from_ne_bytes);
-        found.then_some((number(nanoseconds)?, number(switches)?))
+        found.then(|| (word(&value, 0), word(&value, 8)))
     }
 }
 
@@ -219,12 +221,8 @@ impl RangesByBpf {
     /// Attaches to where requests enter the block layer; the error says why it cannot be done.
     pub fn open() -> Result<Self, String> {
         let object = load(RANGES, None)?;
-        let links = object
-            .progs_mut()
-            .map(|program| program.attach().map_err(in_words))
-            .collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
-            _links: links,
+            _links: attached(&object)?,
             parts: map(&object, "parts")?,
             shifts: map(&object, "shifts")?,
         })

@@ -2,7 +2,7 @@
 
 use crate::files::{Buffer, DescriptorBudget, Extent, KeptFile, text};
 use crate::parse::{self, CpuTimes};
-use crate::rate::{Counter, share_of_time};
+use crate::rate::{Counter, left_of, share_of_time};
 use rustix::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
@@ -389,11 +389,7 @@ impl HostReader {
                     _ => {}
                 }
             }
-            // NaN stays NaN.
-            row.set(
-                Field::NodeMemoryFile,
-                if file < shared { 0.0 } else { file - shared },
-            );
+            row.set(Field::NodeMemoryFile, left_of(file, shared));
         }
     }
 

@@ -9,6 +9,13 @@ use tidegate_types::BootTime;
 /// Below this a difference is all quantisation.
 const SHORTEST_INTERVAL_S: f64 = 1e-3;
 
+/// What is left of `whole` without `part`. Read at different moments, a part may be the larger: nothing is left then.
+/// NaN stays NaN.
+pub(crate) fn left_of(whole: f64, part: f64) -> f64 {
+    let left = whole - part;
+    if left < 0.0 { 0.0 } else { left }
+}
+
 /// One counter's last reading.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counter {

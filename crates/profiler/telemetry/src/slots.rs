@@ -4,13 +4,14 @@ use crate::clock::Clock;
 use crate::collector::network_of;
 use crate::disks::Devices;
 use crate::files::{Buffer, DescriptorBudget, KeptFile};
-use crate::group_reader::{GroupReader, Means};
+use crate::group_reader::{DiskSlot, GroupReader, Means, NodeSlot};
 use crate::groups::GroupIds;
 use crate::layout::Roots;
 use crate::placement::{Place, Placement};
 use crate::process_reader::{Members, ProcessReader, Wanted};
 use crate::processes::ProcessTable;
 use crate::ranges::{DiskRanges, RangeSlot};
+use crate::rate::left_of;
 use crate::roster::{Roster, SHORT_LIVED, Wish, upwards};
 use crate::sockets::Sockets;
 use rustix::fd::OwnedFd;
@@ -58,6 +59,7 @@ const ADDITIVE_DISK: [Field; 4] = [
     Field::AppDiskReadOps,
     Field::AppDiskWriteOps,
 ];
+const ADDITIVE_NODE: [Field; 2] = [Field::AppNodeMemory, Field::AppNodeFile];
 
 /// One app.
 #[derive(Debug)]
@@ -342,8 +344,8 @@ impl Slots {
                         .filter(|child| told(&child.wanted))
                         .map(|child| rows[child.row].values[slot])
                         .sum();
-                    let own = rows[parent.row].values[slot] - below;
-                    rows[parent.row].values[slot] = if own < 0.0 { 0.0 } else { own };
+                    let own = &mut rows[parent.row].values[slot];
+                    *own = left_of(*own, below);
                 }
             };
             subtract(&ADDITIVE[..1], |wanted| !wanted.usage);
@@ -352,45 +354,33 @@ impl Slots {
             for field in INDIVISIBLE {
                 rows[parent.row].set(field, f64::NAN);
             }
-            self.take_children_off_disks(parent, rows);
-            self.take_children_off_nodes(parent, rows);
+            let on_disk = |disk: &DiskSlot| (disk.device, disk.row);
+            self.take_children_off_parts(parent, rows, &ADDITIVE_DISK, |group| &group.disks, on_disk);
+            let on_node = |node: &NodeSlot| (usize::from(node.node), node.row);
+            self.take_children_off_parts(parent, rows, &ADDITIVE_NODE, |group| &group.nodes, on_node);
         }
     }
 
-    /// The same for what the parent did on each device.
-    fn take_children_off_disks(&self, parent: &Slot, rows: &mut [Row]) {
-        for disk in parent.group.iter().flat_map(|group| &group.disks) {
-            let same_device = |child: &usize| {
-                let disks = &self.all[*child].group.as_ref()?.disks;
-                disks.iter().find(|other| other.device == disk.device)
+    /// The same for the rows that the parent has on parts of the host, told by number and row.
+    fn take_children_off_parts<Part>(
+        &self,
+        parent: &Slot,
+        rows: &mut [Row],
+        fields: &[Field],
+        parts: fn(&GroupReader) -> &[Part],
+        place: fn(&Part) -> (usize, usize),
+    ) {
+        for (number, row) in parent.group.iter().flat_map(parts).map(place) {
+            let same_part = |child: &usize| {
+                let mut others = parts(self.all[*child].group.as_ref()?).iter().map(place);
+                others.find(|(other, _)| *other == number)
             };
-            let below = parent.children.iter().filter_map(same_device);
-            for slot in ADDITIVE_DISK.map(Field::slot) {
-                let children = below.clone().filter_map(|disk| rows.get(disk.row));
-                let used: f64 = children.map(|row| row.values[slot]).sum();
-                let Some(row) = rows.get_mut(disk.row) else {
-                    continue;
-                };
-                let own = row.values[slot] - used;
-                row.values[slot] = if own < 0.0 { 0.0 } else { own };
-            }
-        }
-    }
-
-    /// The same for what the parent has on each NUMA node.
-    fn take_children_off_nodes(&self, parent: &Slot, rows: &mut [Row]) {
-        for node in parent.group.iter().flat_map(|group| &group.nodes) {
-            let same_node = |child: &usize| {
-                let nodes = &self.all[*child].group.as_ref()?.nodes;
-                nodes.iter().find(|other| other.node == node.node)
-            };
-            let below = parent.children.iter().filter_map(same_node);
-            for slot in [Field::AppNodeMemory, Field::AppNodeFile].map(Field::slot) {
-                let children = below.clone().filter_map(|node| rows.get(node.row));
-                let held: f64 = children.map(|row| row.values[slot]).sum();
-                if let Some(row) = rows.get_mut(node.row) {
-                    let own = row.values[slot] - held;
-                    row.values[slot] = if own < 0.0 { 0.0 } else { own };
+            let below = parent.children.iter().filter_map(same_part);
+            for slot in fields.iter().map(|field| field.slot()) {
+                let children = below.clone().filter_map(|(_, row)| rows.get(row));
+                let taken: f64 = children.map(|row| row.values[slot]).sum();
+                if let Some(row) = rows.get_mut(row) {
+                    row.values[slot] = left_of(row.values[slot], taken);
                 }
             }
         }
@@ -409,8 +399,7 @@ impl Slots {
             used += if usage.is_nan() { 0.0 } else { usage };
         }
         if let Some(row) = pseudo {
-            let rest = busy_cores - used;
-            rows[row].set(Field::CpuUsage, if rest < 0.0 { 0.0 } else { rest });
+            rows[row].set(Field::CpuUsage, left_of(busy_cores, used));
         }
     }
 

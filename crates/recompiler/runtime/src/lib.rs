@@ -40,17 +40,7 @@ mod archive {
     #[unsafe(link_section = ".init_array")]
     static CONSTRUCTOR: extern "C" fn() = crate::start::construct;
 
-    // One counter per link image: the objects that count define it weakly too.
-    core::arch::global_asm!(
-        ".section .bss.tidegate_work_total,\"aw\",@nobits",
-        ".weak tidegate_work_total",
-        ".hidden tidegate_work_total",
-        ".type tidegate_work_total, @object",
-        ".size tidegate_work_total, 8",
-        ".balign 8",
-        "tidegate_work_total: .zero 8",
-        ".text",
-    );
+    core::arch::global_asm!(include_str!("work_total.s"));
 
     #[panic_handler]
     fn panic(_: &core::panic::PanicInfo<'_>) -> ! {

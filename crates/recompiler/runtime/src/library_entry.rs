@@ -49,18 +49,8 @@ unsafe extern "C" {
     static __ehdr_start: u8;
 }
 
-// One counter per link image, as in the runtime; the ELF header is this library's own, never another's.
-core::arch::global_asm!(
-    ".hidden __ehdr_start",
-    ".section .bss.tidegate_work_total,\"aw\",@nobits",
-    ".weak tidegate_work_total",
-    ".hidden tidegate_work_total",
-    ".type tidegate_work_total, @object",
-    ".size tidegate_work_total, 8",
-    ".balign 8",
-    "tidegate_work_total: .zero 8",
-    ".text",
-);
+// The ELF header is this library's own, never another's.
+core::arch::global_asm!(".hidden __ehdr_start", include_str!("work_total.s"));
 
 #[used]
 #[unsafe(link_section = ".init_array")]

@@ -17,8 +17,6 @@ pub(super) fn run(bench: &Judged, report: &mut Report) -> Result<()> {
     for (name, single) in bench.ours.iter().filter(|(name, _)| *name != "tidegate") {
         best_crps = best_crps.min(relative_crps(single));
         best_skill = best_skill.max(mean_skill(single));
-        // The reference cancels: a draw of series is compared with the same draw.
-        let gained = |of: &dyn Fn(&Sums) -> f64| (of(auto) - of(single), difference(auto, single, of));
         let (value, (low, high)) = paired_crps(auto, single);
         report.value(
             &format!("CRPS relative to {name}, mean of targets: low end"),
@@ -33,7 +31,8 @@ pub(super) fn run(bench: &Judged, report: &mut Report) -> Result<()> {
             "",
             None,
         );
-        let (value, (low, high)) = gained(&mean_skill);
+        let value = mean_skill(auto) - mean_skill(single);
+        let (low, high) = difference(auto, single, mean_skill);
         report.value(
             &format!("Brier skill less that of {name}, mean of windows: high end"),
             high,
@@ -71,9 +70,8 @@ fn mean_skill(sums: &Sums) -> f64 {
 /// CRPS of `left` relative to `right`, with the interval over series.
 fn paired_crps(left: &Sums, right: &Sums) -> (f64, (f64, f64)) {
     let value = mean_crps(left, right);
-    // Each series by itself, as a difference of logarithms whose reference is the other model: drawn alike.
-    let of = |sums: &Sums| mean_crps_logarithm(sums);
-    let (low, high) = difference(left, right, of);
+    // A ratio is a difference of logarithms, in which any reference cancels.
+    let (low, high) = difference(left, right, mean_crps_logarithm);
     (value, (low.exp(), high.exp()))
 }
 

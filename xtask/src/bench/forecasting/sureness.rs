@@ -15,10 +15,9 @@ const CHOSEN_ON: [&str; 3] = ["nab", "alibaba", "google"];
 /// Rows pooled over windows with their bounds, and a table by window.
 pub(super) fn run(runner: &Runner, traces: &Traces, model: &Path, report: &mut Report) -> Result<()> {
     let (forecasts, confidences) = runner.sure("auto", model)?;
-    let read = |path: &Path| text(path);
-    let forecasts = read_forecasts(&read(&forecasts)?).context("our own table")?;
-    let confidences = read_confidences(&read(&confidences)?).context("our own table")?;
-    let by_window = WINDOWS.iter().enumerate().map(|(window, _)| {
+    let forecasts = read_forecasts(&text(&forecasts)?).context("our own table")?;
+    let confidences = read_confidences(&text(&confidences)?).context("our own table")?;
+    let by_window = (0..WINDOWS.len()).map(|window| {
         let mut found = told(
             &traces.series,
             &traces.plan,

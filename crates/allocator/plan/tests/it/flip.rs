@@ -2,7 +2,7 @@
 
 use crate::world::{SHARED, World, at, limit_of, onset, shown};
 use proptest::prelude::*;
-use tidegate_types::{Event, Knob, Mode, Scenario, Source, Trigger, Unit};
+use tidegate_types::{Knob, Mode, Scenario, Source, Trigger, Unit};
 
 fn plan_with(change: impl Fn(&mut tidegate_types::MapEntry)) -> Vec<String> {
     let mut world = World::new(SHARED);
@@ -137,26 +137,14 @@ fn a_reaction_is_at_once_with_the_same_knobs() {
         Vec::<String>::new(),
         "reactive: no acting ahead"
     );
-    world.event(
-        102.1,
-        &Event::Waiting {
-            unit: limit_of("web"),
-            share: 0.4,
-        },
-    );
+    world.wait(102.1, "web", 0.4);
     let plan = world.plan(102.1);
     assert_eq!(
         shown(&plan),
         ["web 1.275 from 102.1 to 117.1", "work 0.125 from 102.1 to 117.1"]
     );
     assert_eq!(plan.leases[0].cause.trigger, Trigger::Observed);
-    world.event(
-        102.1,
-        &Event::Waiting {
-            unit: limit_of("work"),
-            share: 0.9,
-        },
-    );
+    world.wait(102.1, "work", 0.9);
     let episodes = world.plan(102.2);
     assert_eq!(
         episodes.leases, plan.leases,
@@ -171,13 +159,7 @@ fn an_extra_crowd_does_not_use_up_the_one_that_is_foreseen() {
     let mut world = World::new(SHARED);
     world.sample(80.0, &[], &[]);
     world.foresee(80.0, vec![onset(limit_of("web"), 0.9, 102.0, 0.8)]);
-    world.event(
-        80.5,
-        &Event::Waiting {
-            unit: limit_of("web"),
-            share: 0.4,
-        },
-    );
+    world.wait(80.5, "web", 0.4);
     let plan = world.plan(80.5);
     assert_eq!(plan.leases.len(), 2);
     world.sample(82.0, &[("web", 0.1)], &plan.leases);
@@ -208,25 +190,13 @@ fn who_waits_under_what_it_was_given_gets_its_ceiling() {
     world.sample(99.0, &[], &[]);
     world.foresee(99.0, vec![onset(limit_of("web"), 0.9, 102.0, 0.5)]);
     assert_eq!(world.plan(99.0).leases[0].asked.limit_cores(), Some(0.825));
-    world.event(
-        101.6,
-        &Event::Waiting {
-            unit: limit_of("web"),
-            share: 0.4,
-        },
-    );
+    world.wait(101.6, "web", 0.4);
     assert_eq!(
         world.plan(101.6).leases[0].asked.limit_cores(),
         Some(0.825),
         "this may be from before"
     );
-    world.event(
-        102.5,
-        &Event::Waiting {
-            unit: limit_of("web"),
-            share: 0.4,
-        },
-    );
+    world.wait(102.5, "web", 0.4);
     let plan = world.plan(102.5);
     assert_eq!(
         shown(&plan),

@@ -71,13 +71,7 @@ fn a_failed_write_is_not_tried_again_at_once_and_then_under_another_name() {
     };
     world.event(101.6, &Event::Written(result));
     assert_eq!(world.plan(101.6).leases, vec![]);
-    world.event(
-        112.0,
-        &Event::Waiting {
-            unit: limit_of("web"),
-            share: 0.5,
-        },
-    );
+    world.wait(112.0, "web", 0.5);
     let later = world.plan(112.0);
     assert_eq!(later.leases.len(), 2);
     assert!(later.leases.iter().all(|lease| lease.id > LeaseId(2)));

@@ -101,7 +101,7 @@ proptest! {
                     entries.push(entry);
                     world.foresee(now_s, entries);
                 }
-                Step::Wait { app } => world.event(now_s, &Event::Waiting { unit: limit_of(APPS[app]), share: 0.5 }),
+                Step::Wait { app } => world.wait(now_s, APPS[app], 0.5),
                 Step::Use { app, cores } => usage[app] = cores,
                 Step::Foreign { app, cores } => {
                     let key = name(APPS[app]);
@@ -162,13 +162,7 @@ fn who_waits_goes_before_who_is_expected_to() {
         1.275,
         "nobody waits, so the foreseen crowd is prepared for"
     );
-    world.event(
-        100.9,
-        &Event::Waiting {
-            unit: limit_of("db"),
-            share: 0.5,
-        },
-    );
+    world.wait(100.9, "db", 0.5);
     let plan = world.plan(100.9);
     let limits = world.limits(at(100.9).boot, &plan.leases);
     assert_eq!(
@@ -177,13 +171,7 @@ fn who_waits_goes_before_who_is_expected_to() {
         "whoever waits gets what the floors leave"
     );
     assert_eq!(limits[&name("web")], 0.4, "the other keeps what was found");
-    world.event(
-        101.2,
-        &Event::Waiting {
-            unit: limit_of("web"),
-            share: 0.5,
-        },
-    );
+    world.wait(101.2, "web", 0.5);
     let plan = world.plan(101.2);
     let limits = world.limits(at(101.2).boot, &plan.leases);
     assert_eq!(

@@ -158,6 +158,12 @@ impl World {
             .plan(at(seconds), &self.map, &self.sample, &self.apps, &self.policy)
     }
 
+    /// `app` is seen waiting under its limit for `share` of the time.
+    pub(crate) fn wait(&mut self, seconds: f64, app: &str, share: f64) {
+        let unit = limit_of(app);
+        self.event(seconds, &Event::Waiting { unit, share });
+    }
+
     pub(crate) fn event(&mut self, seconds: f64, event: &Event) {
         self.planner.on_event(at(seconds), event);
     }

@@ -100,26 +100,29 @@ pub fn difference(left: &Sums, right: &Sums, of: impl Fn(&Sums) -> f64) -> (f64,
         return (f64::NAN, f64::NAN);
     }
     let mut random = Random(SEED);
-    let mut differences: Vec<f64> = (0..DRAWS)
+    let differences = (0..DRAWS)
         .map(|_| {
             let (mut ours, mut theirs) = (Sums::new(), Sums::new());
             for place in 0..ids.len() {
-                let id = ids[((random.unit() * ids.len() as f64) as usize).min(ids.len() - 1)];
+                let id = ids[random.below(ids.len())];
                 ours.insert(format!("{place}"), left[id].clone());
                 theirs.insert(format!("{place}"), right[id].clone());
             }
             of(&ours) - of(&theirs)
         })
-        .filter(|difference| difference.is_finite())
         .collect();
-    differences.sort_unstable_by(f64::total_cmp);
-    if differences.is_empty() {
+    interval(differences)
+}
+
+/// The ends of the middle 95 % of a bootstrap's draws, those that are no number left out; NaN where there is none.
+pub(super) fn interval(mut draws: Vec<f64>) -> (f64, f64) {
+    draws.retain(|draw| draw.is_finite());
+    if draws.is_empty() {
         return (f64::NAN, f64::NAN);
     }
-    (
-        crate::models::quantile(&differences, 0.025),
-        crate::models::quantile(&differences, 0.975),
-    )
+    draws.sort_unstable_by(f64::total_cmp);
+    let end = |level| crate::models::quantile(&draws, level);
+    (end(0.025), end(0.975))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! the risk-coverage curve (El-Yaniv and Wiener, JMLR 2010), which is set against that of the order by |p − ½|.
 
 use super::bulk::{Confidences, Plan};
+use super::report::interval;
 use super::score::outcome_of;
 use super::table::Forecasts;
 use crate::models::gbdt::Random;
@@ -111,10 +112,7 @@ pub fn trust_of(told: &[&ToldBySeries]) -> (Trust, [(f64, f64); 3]) {
     let mut random = Random(SEED);
     let mut draws: [Vec<f64>; 3] = Default::default();
     for _ in 0..if series.is_empty() { 0 } else { DRAWS } {
-        let again = || {
-            let place = (random.unit() * series.len() as f64) as usize;
-            series[place.min(series.len() - 1)].iter().copied()
-        };
+        let again = || series[random.below(series.len())].iter().copied();
         let rows: Vec<Told> = std::iter::repeat_with(again)
             .take(series.len())
             .flatten()
@@ -126,16 +124,6 @@ pub fn trust_of(told: &[&ToldBySeries]) -> (Trust, [(f64, f64); 3]) {
         }
     }
     (whole, draws.map(interval))
-}
-
-fn interval(mut draws: Vec<f64>) -> (f64, f64) {
-    draws.retain(|draw| draw.is_finite());
-    if draws.is_empty() {
-        return (f64::NAN, f64::NAN);
-    }
-    draws.sort_unstable_by(f64::total_cmp);
-    let end = |level| crate::models::quantile(&draws, level);
-    (end(0.025), end(0.975))
 }
 
 fn came(one: &Told) -> f64 {

@@ -1,18 +1,7 @@
 //! Patterns on simulated onsets: hits, calibration of the quantiles, stopping, noise.
 
 use super::*;
-
-/// A small seeded generator, so that tests need no crate for it.
-pub(crate) struct Seeded(pub(crate) u64);
-
-impl Seeded {
-    pub(crate) fn uniform(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1u64 << 53) as f64
-    }
-}
+use crate::models::gbdt::Random;
 
 struct Tally {
     early: u32,
@@ -25,7 +14,7 @@ struct Tally {
 
 /// Runs `slots` slots of a beat; asks for the next slot 10 s before each one.
 fn run(period_s: f64, jitter_s: f64, skip: f64, slots: u32, seed: u64) -> Tally {
-    let mut random = Seeded(seed);
+    let mut random = Random(seed);
     let mut periodic = Periodic::default();
     let mut tally = Tally {
         early: 0,
@@ -37,8 +26,8 @@ fn run(period_s: f64, jitter_s: f64, skip: f64, slots: u32, seed: u64) -> Tally 
     };
     for slot in 0..slots {
         let beat_s = 100.0 + f64::from(slot) * period_s;
-        let at_s = beat_s + (random.uniform() * 2.0 - 1.0) * jitter_s;
-        let missing = random.uniform() < skip;
+        let at_s = beat_s + (random.unit() * 2.0 - 1.0) * jitter_s;
+        let missing = random.unit() < skip;
         periodic.advance(beat_s - 10.0);
         let expected = periodic.next(beat_s - 10.0).map(|expected| expected.slot);
         if slot >= 8 {
@@ -117,12 +106,12 @@ fn a_pattern_that_stops_is_forgotten_within_three_periods() {
         (120.0, 2.0, 0.0, 6),
         (120.0, 2.0, 0.0, 200),
     ] {
-        let mut random = Seeded(7);
+        let mut random = Random(7);
         let mut periodic = Periodic::default();
         let mut last_s = 0.0;
         for slot in 0..repetitions {
-            let at_s = 50.0 + f64::from(slot) * period_s + (random.uniform() * 2.0 - 1.0) * jitter_s;
-            if random.uniform() >= skip {
+            let at_s = 50.0 + f64::from(slot) * period_s + (random.unit() * 2.0 - 1.0) * jitter_s;
+            if random.unit() >= skip {
                 periodic.advance(at_s);
                 periodic.onset(at_s);
                 last_s = at_s;
@@ -141,14 +130,14 @@ fn a_pattern_that_stops_is_forgotten_within_three_periods() {
 fn onsets_at_random_are_seldom_taken_for_a_pattern() {
     let (mut sure, mut asked, mut wrong) = (0_u32, 0_u32, 0.0);
     for seed in 100..120 {
-        let mut random = Seeded(seed);
+        let mut random = Random(seed);
         let mut periodic = Periodic::default();
         let mut next_s = 100.0;
         for second in 0..20_000_u32 {
             let now_s = f64::from(second);
             if now_s >= next_s {
                 periodic.onset(next_s);
-                next_s += 20.0 - random.uniform().max(1e-9).ln() * 100.0;
+                next_s += 20.0 - random.unit().max(1e-9).ln() * 100.0;
             }
             periodic.advance(now_s);
             if second % 10 == 0 {
@@ -169,7 +158,7 @@ fn onsets_at_random_are_seldom_taken_for_a_pattern() {
 
 #[test]
 fn a_timer_that_is_set_anew_is_followed() {
-    let mut random = Seeded(3);
+    let mut random = Random(3);
     let mut periodic = Periodic::default();
     let mut at_s = 100.0;
     let mut errors_s = Vec::new();
@@ -180,7 +169,7 @@ fn a_timer_that_is_set_anew_is_followed() {
             errors_s.push(expected.slot.onset.q50 - at_s);
         }
         periodic.onset(at_s);
-        at_s += 90.0 + (random.uniform() * 2.0 - 1.0) * 4.0;
+        at_s += 90.0 + (random.unit() * 2.0 - 1.0) * 4.0;
     }
     let typical_s = median(errors_s);
     assert!(typical_s < 2.5, "{typical_s}");

@@ -4,7 +4,7 @@
 //! floor; and nobody with more than the limit that holds it. CPUs are split by where apps may and do run: an app that
 //! may use some CPUs only has rows of its own there, and what is left of a CPU's work belongs to all the others.
 
-use crate::demand::AppDemand;
+use crate::demand::{AppDemand, finite};
 use crate::readings::ancestors;
 use crate::sums::track::Level;
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,10 +34,6 @@ pub(super) struct Whole {
     pub(super) lost: f64,
     /// What apps without a part of their own ask for, over what they use.
     pub(super) rest_scale: f64,
-}
-
-fn finite(row: &Row, field: Field) -> Option<f64> {
-    row.get(field).filter(|value| value.is_finite())
 }
 
 /// The lowest limit that holds the app, its own and those above it.

@@ -1,21 +1,10 @@
 //! Sums against simulations whose truth is known.
 
 use super::*;
+use crate::models::gbdt::Random;
 use tidegate_types::{App, BootTime, Class, Field, Grant, Managed, Moment, Owner, Row};
 
 const WINDOWS_S: [u32; WINDOWS] = [60, 300, 900, 3600];
-
-/// A small seeded generator.
-struct Seeded(u64);
-
-impl Seeded {
-    fn uniform(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
-    }
-}
 
 fn managed(name: &AppName) -> Managed {
     let app = App {
@@ -96,10 +85,10 @@ impl Host {
 /// the first's and of another draw.
 fn two(other: impl Fn(f64, f64) -> f64) -> (Asked, f64) {
     let mut host = Host::new(4.0);
-    let mut random = Seeded(7);
+    let mut random = Random(7);
     let mut sums = Vec::new();
     for _ in 0..400 {
-        let (one, another) = (random.uniform(), random.uniform());
+        let (one, another) = (random.unit(), random.unit());
         let second = other(one, another);
         for _ in 0..5 {
             host.second(&[("a", one, false), ("b", second, false)], 0.0);
@@ -187,10 +176,10 @@ fn what_the_hypervisor_takes_counts_at_the_moments_at_which_it_takes_it() {
 #[test]
 fn one_that_comes_counts_at_once_and_one_that_goes_no_more() {
     let mut host = Host::new(4.0);
-    let mut random = Seeded(3);
+    let mut random = Random(3);
     let median = |host: &Host| host.cpu().raw.peaks[0].expect("told").q50;
     for _ in 0..1200 {
-        host.second(&[("a", 0.5 + 0.2 * random.uniform(), false)], 0.0);
+        host.second(&[("a", 0.5 + 0.2 * random.unit(), false)], 0.0);
     }
     let alone = median(&host);
     for _ in 0..90 {

@@ -50,23 +50,21 @@ const CMAKE: System = System {
     name: "CMake",
     tools: &["cmake", "make"],
     build: "cmake -S . -B built -DCMAKE_POSITION_INDEPENDENT_CODE=ON >/dev/null && make -s -C built >/dev/null",
-    program: "built/program",
-    library: "built/libshared.so",
+    ..MAKE
 };
 const MESON: System = System {
     name: "Meson",
     tools: &["meson", "ninja"],
     build: "meson setup built --buildtype=plain >/dev/null && ninja --quiet -C built >/dev/null",
-    program: "built/program",
-    library: "built/libshared.so",
+    ..MAKE
 };
 const AUTOCONF: System = System {
     name: "autoconf and libtool",
     tools: &["autoreconf", "automake", "libtoolize", "make"],
     build: "[ -f configure ] || autoreconf -i >/dev/null 2>&1; mkdir built && cp plain.o built && cd built && \
             ../configure --quiet >/dev/null && make -s >/dev/null",
-    program: "built/program",
     library: "built/.libs/libshared.so",
+    ..MAKE
 };
 
 /// Runs a line of shell in the project.
@@ -139,10 +137,9 @@ fn strip_and_check(
 ) {
     let names = [system.program, system.library];
     for name in names {
-        fixture.run(&format!("cp {name} kept"));
+        fixture.run(&format!("cp {name} {name}.kept"));
         fixture.run(&format!("{strip} {name}"));
         assert!(Path::new(&fixture.path(name)).is_file());
-        std::fs::rename(fixture.path("kept"), fixture.path(&format!("{name}.kept"))).unwrap();
     }
     assert_eq!(
         fixture.execute(system.program),

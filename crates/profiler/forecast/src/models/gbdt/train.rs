@@ -74,6 +74,11 @@ impl Random {
     pub(crate) fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
+
+    /// One of the numbers below `count`, which is not 0.
+    pub(crate) fn below(&mut self, count: usize) -> usize {
+        ((self.unit() * count as f64) as usize).min(count - 1)
+    }
 }
 
 /// Trains a forest on `matrix` and one target per row. `keep_going` is asked before each round, so that a

@@ -108,7 +108,7 @@ fn descend(examples: &[Example], options: &Options, random: &mut Random) -> Vec<
     let mut step = 0;
     for _ in 0..options.epochs {
         for place in (1..order.len()).rev() {
-            order.swap(place, (random.unit() * (place + 1) as f64) as usize);
+            order.swap(place, random.below(place + 1));
         }
         for batch in order.chunks_exact(options.batch.max(1)) {
             let mut gradients = vec![0.0; WEIGHTS];
