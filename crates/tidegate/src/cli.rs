@@ -352,6 +352,12 @@ pub(crate) struct BacktestArguments {
     /// Trained forests to use instead of the shipped ones.
     #[arg(long, value_name = "FILE")]
     pub(crate) trained: Option<PathBuf>,
+    /// Local time of the series, as in Europe/Vienna: days and weeks go by it through summer and winter.
+    #[arg(long, value_name = "ZONE")]
+    pub(crate) time_zone: Option<String>,
+    /// Holidays: lines of a day and a name, as in `2026-12-25 Christmas`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) holidays: Option<PathBuf>,
     /// Judge the forecasts by what came.
     #[arg(long)]
     pub(crate) report: bool,

@@ -3,6 +3,7 @@
 //! With `--stream` by the line protocol, else over whole tables. It opens files and shows how far it is; the models,
 //! the tables and the judging are the forecast room's.
 
+use super::calendar::calendar;
 use super::print_json;
 use crate::cli::BacktestArguments;
 use crate::failure::{Failure, Outcome};
@@ -21,6 +22,7 @@ use tidegate_forecast::backtest::table::{
 };
 use tidegate_forecast::backtest::traces::{read_meta, read_minutes, read_series};
 use tidegate_forecast::backtest::{Stream, traces};
+use tidegate_forecast::models::calendar::Calendar;
 use tidegate_forecast::models::trained::Trained;
 use tidegate_forecast::models::training::Trace;
 use tidegate_forecast::models::{Kind, TARGETS};
@@ -31,8 +33,10 @@ const NAMED_LINES_MAX: usize = 20;
 /// Streams, or works through tables.
 pub(crate) fn backtest(arguments: &BacktestArguments) -> Outcome {
     let trained = Arc::new(trained(arguments)?);
+    let calendar = calendar(arguments.time_zone.as_deref(), arguments.holidays.as_deref())?;
+    let calendar = Arc::new(calendar);
     if arguments.stream {
-        return stream(arguments.model, trained);
+        return stream(arguments.model, trained, calendar);
     }
     let (Some(input), Some(origins)) = (&arguments.input, &arguments.origins) else {
         return Err(Failure::usage("--input and --origins are needed"));
@@ -45,7 +49,8 @@ pub(crate) fn backtest(arguments: &BacktestArguments) -> Outcome {
         read(minutes, |text| read_minutes(text, &mut series))?;
     }
     let asked = read(origins, read_origins)?;
-    let plan = Plan::new(&series, &asked).map_err(|error| in_file(origins, &error))?;
+    let mut plan = Plan::new(&series, &asked).map_err(|error| in_file(origins, &error))?;
+    plan.calendar = calendar;
     let (forecasts, confidences) = match &arguments.forecasts {
         Some(file) => (read(file, read_forecasts)?, Confidences::new()),
         None => bulk::run_sure(arguments.model, &trained, &series, &plan, Bar::new().shows()),
@@ -88,8 +93,8 @@ fn trained(arguments: &BacktestArguments) -> Result<Trained, Failure> {
 }
 
 /// Answers until the other side ends. Refused lines are named and passed over, and make the exit status 1.
-fn stream(kind: Kind, trained: Arc<Trained>) -> Outcome {
-    let mut stream = Stream::new(kind, trained);
+fn stream(kind: Kind, trained: Arc<Trained>, calendar: Arc<Calendar>) -> Outcome {
+    let mut stream = Stream::new(kind, trained).by(calendar);
     let mut input = std::io::stdin().lock();
     let mut output = std::io::stdout().lock();
     let (mut bytes, mut answer, mut refused) = (Vec::new(), String::new(), 0);

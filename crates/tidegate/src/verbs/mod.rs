@@ -1,6 +1,7 @@
 //! One function per verb.
 
 pub(crate) mod backtest;
+mod calendar;
 pub(crate) mod calibration;
 pub(crate) mod check;
 pub(crate) mod code;

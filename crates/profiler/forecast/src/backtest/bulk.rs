@@ -4,6 +4,7 @@
 
 use super::table::{Forecasts, Origin};
 use super::traces::TableError;
+use crate::models::calendar::Calendar;
 use crate::models::host::Host;
 use crate::models::trained::Trained;
 use crate::models::training::Trace;
@@ -17,6 +18,8 @@ pub struct Plan {
     asked: BTreeMap<String, Vec<i64>>,
     /// The thresholds of each series.
     pub thresholds: BTreeMap<String, [f64; THRESHOLDS]>,
+    /// Local time and holidays of all series; UTC unless set.
+    pub calendar: Arc<Calendar>,
 }
 
 impl Plan {
@@ -96,6 +99,7 @@ pub fn run_sure(
     let mut traces: Vec<&Trace> = traces.iter().filter(wanted).collect();
     traces.sort_by(|left, right| left.id.cmp(&right.id));
     let mut host = Host::new(kind, Arc::clone(trained));
+    host.set_calendar(Arc::clone(&plan.calendar));
     let mut steps = Vec::new();
     for trace in &traces {
         let place = host.add(trace.step_s, plan.thresholds[&trace.id]);

@@ -10,6 +10,7 @@
 
 use super::table::{value_of, write_forecast};
 use super::traces::STEP_S;
+use crate::models::calendar::Calendar;
 use crate::models::host::Host;
 use crate::models::trained::Trained;
 use crate::models::{Kind, THRESHOLDS};
@@ -54,6 +55,13 @@ impl Stream {
             asked: Vec::new(),
             line: 0,
         }
+    }
+
+    /// The same, by another local time than UTC.
+    #[must_use]
+    pub fn by(mut self, calendar: Arc<Calendar>) -> Self {
+        self.host.set_calendar(calendar);
+        self
     }
 
     /// Takes in one line (without its end) and appends what is to be answered to `out`. False after `X`.

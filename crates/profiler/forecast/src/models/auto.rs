@@ -7,6 +7,7 @@
 
 use super::blend::Blend;
 use super::boosted::Boosted;
+use super::calendar::Calendar;
 use super::ets::Ets;
 use super::learner::Learner;
 use super::naive::{Naive, Repeats};
@@ -162,6 +163,13 @@ impl SeriesModel for Auto {
             });
         }
         Ok(())
+    }
+
+    fn set_calendar(&mut self, calendar: &Arc<Calendar>) {
+        self.core.set_calendar(calendar);
+        for model in &mut self.models {
+            model.set_calendar(calendar);
+        }
     }
 
     fn observe_fine(&mut self, time_s: i64, value: f64) {

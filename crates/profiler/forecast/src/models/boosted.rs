@@ -3,6 +3,7 @@
 //! Events are answered by the forests that take the threshold as an input. Quantiles are shared out between the
 //! boosted body and the residual blocks by how well each did on this series. Without trees the blocks speak alone.
 
+use super::calendar::Calendar;
 use super::learner::{BodyRow, Learner};
 use super::mix::Mix;
 use super::past::{HORIZON, NotLater, Past};
@@ -152,6 +153,10 @@ impl SeriesModel for Boosted {
             self.mix.remember(body(&self.trained, &moment, &blocks), blocks);
         }
         Ok(())
+    }
+
+    fn set_calendar(&mut self, calendar: &Arc<Calendar>) {
+        self.series.set_calendar(calendar);
     }
 
     fn observe_fine(&mut self, time_s: i64, value: f64) {

@@ -144,6 +144,11 @@ impl State {
         Self { level, trend: 0.0 }
     }
 
+    /// Before the first value.
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.level.is_nan()
+    }
+
     /// The next values.
     pub(crate) fn path(&self, speeds: &Speeds) -> [f64; HORIZON] {
         let (mut ahead, mut fading) = (self.level, self.trend);

@@ -171,7 +171,7 @@ impl Exceedances {
             filler.put(self.share(count));
         }
         self.states(&mut filler);
-        self.seasons(&mut filler);
+        self.seasons(&mut filler, past);
         for target in [0, 3, 4] {
             filler.put((threshold - blocks.point[target]) / blocks.volatility);
         }
@@ -209,7 +209,9 @@ impl Exceedances {
     }
 
     /// Shares above at this time of day, and at this minute of the hour and its parts: 11 values.
-    fn seasons(&self, filler: &mut Filler) {
+    fn seasons(&self, filler: &mut Filler, past: &Past) {
+        let days: [usize; 7] = std::array::from_fn(|day| past.days_back(day + 1));
+        let days = &days[..days.partition_point(|back| *back < self.length)];
         let periods = |period: usize, most: usize| ((self.length - 1) / period).min(most);
         let share = |period: usize, most: usize, count: usize| {
             let repeats = periods(period, most);
@@ -219,18 +221,16 @@ impl Exceedances {
             hits as f64 / repeats as f64
         };
         for count in [1, 3, 12] {
-            filler.put(share(DAY, 7, count));
+            let hits = days.iter().filter(|back| self.any_after(**back, count)).count();
+            filler.put(hits as f64 / days.len() as f64);
         }
-        let days = periods(DAY, 7);
-        let near = (1..=days).map(|day| (self.from(day * DAY - 8) & 0x7FFF).count_ones());
-        filler.put(f64::from(near.sum::<u32>()) / (15 * days) as f64);
+        let near = days
+            .iter()
+            .map(|back| (self.from(back - 8) & 0x7FFF).count_ones());
+        filler.put(f64::from(near.sum::<u32>()) / (15 * days.len()) as f64);
         for day in [1, 7] {
-            let known = days >= day;
-            filler.put(if known {
-                f64::from(u8::from(self.any_after(day * DAY, 3)))
-            } else {
-                f64::NAN
-            });
+            let known = days.get(day - 1);
+            filler.put(known.map_or(f64::NAN, |back| f64::from(u8::from(self.any_after(*back, 3)))));
         }
         for (period, most, count) in [(12, 24, 1), (12, 24, 3), (12, 4, 3), (6, 12, 3), (3, 8, 1)] {
             filler.put(share(period, most, count));

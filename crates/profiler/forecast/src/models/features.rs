@@ -159,7 +159,7 @@ fn seasons(filler: &mut Filler, past: &Past, base: f64, scale: f64) {
     let relative = |value: f64| (value - base) / scale;
     for days in [1, 2, 7] {
         for ahead in [0, 1, 2, 3, 6, 12] {
-            filler.put(relative(past.back(days * DAY - ahead)));
+            filler.put(relative(past.back(past.days_back(days) - ahead)));
         }
     }
     for (count, period, repeats, with_greatest) in [
@@ -170,7 +170,14 @@ fn seasons(filler: &mut Filler, past: &Past, base: f64, scale: f64) {
         (3, 12, 6, true),
     ] {
         let mut over = Summary::EMPTY;
-        (1..=repeats).for_each(|repeat| over.take(greatest_after(past, repeat * period, count)));
+        (1..=repeats).for_each(|repeat| {
+            let back = if period == DAY {
+                past.days_back(repeat)
+            } else {
+                repeat * period
+            };
+            over.take(greatest_after(past, back, count));
+        });
         filler.put(relative(over.mean()));
         if with_greatest {
             filler.put(relative(over.top()));
@@ -182,9 +189,9 @@ fn seasons(filler: &mut Filler, past: &Past, base: f64, scale: f64) {
     filler.put(hours.deviation() / scale);
 }
 
-/// Time of day, minute of the hour and the weekend, in UTC: 7 values.
+/// Local time of day, minute of the hour and the weekend: 7 values.
 fn calendar(filler: &mut Filler, past: &Past) {
-    let day_s = past.last_s().rem_euclid(86_400);
+    let day_s = past.calendar().of_day_s(past.last_s());
     let angle = std::f64::consts::TAU * day_s as f64 / 86_400.0;
     filler.put(angle.sin());
     filler.put(angle.cos());
@@ -192,17 +199,12 @@ fn calendar(filler: &mut Filler, past: &Past) {
     filler.put((2.0 * angle).cos());
     filler.put((day_s % 3600) as f64 / 300.0);
     filler.put(day_s as f64 / 3600.0);
-    filler.put(f64::from(u8::from(weekday(past) >= 5)));
-}
-
-/// Monday is 0.
-fn weekday(past: &Past) -> i64 {
-    (past.last_s().div_euclid(86_400) + 3).rem_euclid(7)
+    filler.put(f64::from(u8::from(past.calendar().weekday(past.last_s()) >= 5)));
 }
 
 /// Weekday, repeated values, rank within the day, age and relative size of the scale: 7 values.
 fn repetition(filler: &mut Filler, past: &Past, base: f64, scale: f64) {
-    filler.put(weekday(past) as f64);
+    filler.put(past.calendar().weekday(past.last_s()) as f64);
     let day = past.tail(DAY);
     let share = |count: usize| count as f64 / day.len() as f64;
     let same = day.iter().rev().take_while(|value| **value == base).count();

@@ -4,6 +4,7 @@
 //! were drawn in all series, and from time to time lets the shipped forests grow trees for this host (`learner`);
 //! models that use forests then go on with those.
 
+use super::calendar::Calendar;
 use super::learner::Learner;
 use super::past::NotLater;
 use super::trained::Trained;
@@ -17,6 +18,7 @@ pub struct Host {
     trained: Arc<Trained>,
     series: Vec<Box<dyn SeriesModel>>,
     learner: Option<Learner>,
+    calendar: Arc<Calendar>,
 }
 
 impl Host {
@@ -28,14 +30,24 @@ impl Host {
             trained,
             series: Vec::new(),
             learner,
+            calendar: Arc::default(),
         }
     }
 
     /// Begins to follow a series with one value every `step_s` seconds, and returns its place.
     pub fn add(&mut self, step_s: u32, thresholds: [f64; THRESHOLDS]) -> usize {
-        self.series
-            .push(self.kind.follow(&self.trained, step_s, thresholds));
+        let mut model = self.kind.follow(&self.trained, step_s, thresholds);
+        model.set_calendar(&self.calendar);
+        self.series.push(model);
         self.series.len() - 1
+    }
+
+    /// All series, also those that come later, go by this local time.
+    pub fn set_calendar(&mut self, calendar: Arc<Calendar>) {
+        for model in &mut self.series {
+            model.set_calendar(&calendar);
+        }
+        self.calendar = calendar;
     }
 
     /// Takes in one value of the series at `place`; what is not finite is missing.

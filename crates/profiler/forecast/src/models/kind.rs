@@ -5,7 +5,9 @@ use super::boosted::Boosted;
 use super::ets::Ets;
 use super::linear::Linear;
 use super::lstm::Recurrent;
+use super::mstl::Mstl;
 use super::naive::{Naive, Repeats};
+use super::prophet::Prophet;
 use super::trained::Trained;
 use super::{SeriesModel, THRESHOLDS};
 use std::sync::Arc;
@@ -23,6 +25,10 @@ pub enum Kind {
     Ridge,
     /// Exponential smoothing.
     Ets,
+    /// Seasons of a day and a week by loess, the rest smoothed.
+    Mstl,
+    /// A curve of trend, seasons and holidays that knows the time alone.
+    Prophet,
     /// The last value.
     Persistence,
     /// The value of a day ago.
@@ -33,12 +39,14 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Auto,
         Self::Boosted,
         Self::Lstm,
         Self::Ridge,
         Self::Ets,
+        Self::Mstl,
+        Self::Prophet,
         Self::Persistence,
         Self::SeasonalNaive,
         Self::WeeklyNaive,
@@ -52,6 +60,8 @@ impl Kind {
             Self::Lstm => "lstm",
             Self::Ridge => "ridge",
             Self::Ets => "ets",
+            Self::Mstl => "mstl",
+            Self::Prophet => "prophet",
             Self::Persistence => "persistence",
             Self::SeasonalNaive => "seasonal-naive",
             Self::WeeklyNaive => "weekly-naive",
@@ -81,6 +91,8 @@ impl Kind {
             Self::Lstm => Box::new(Recurrent::new(Arc::clone(trained), step_s, thresholds)),
             Self::Ridge => Box::new(Linear::new(step_s, thresholds)),
             Self::Ets => Box::new(Ets::new(step_s, thresholds)),
+            Self::Mstl => Box::new(Mstl::new(step_s, thresholds)),
+            Self::Prophet => Box::new(Prophet::new(step_s, thresholds)),
             Self::Persistence => Box::new(Naive::new(Repeats::Last, step_s, thresholds)),
             Self::SeasonalNaive => Box::new(Naive::new(Repeats::Day, step_s, thresholds)),
             Self::WeeklyNaive => Box::new(Naive::new(Repeats::Week, step_s, thresholds)),

@@ -1,8 +1,10 @@
 //! The linear forecaster and its residual blocks alone, without anything trained elsewhere.
 
+use super::calendar::Calendar;
 use super::past::NotLater;
 use super::series::Series;
 use super::{Forecast, SeriesModel, THRESHOLDS, transposed};
+use std::sync::Arc;
 
 /// The ridge regression of one series.
 #[derive(Clone, Debug)]
@@ -24,6 +26,10 @@ impl Linear {
 impl SeriesModel for Linear {
     fn observe(&mut self, time_s: i64, value: f64) -> Result<(), NotLater> {
         self.series.observe(time_s, value).map(|_| ())
+    }
+
+    fn set_calendar(&mut self, calendar: &Arc<Calendar>) {
+        self.series.set_calendar(calendar);
     }
 
     fn last_s(&self) -> Option<i64> {

@@ -13,6 +13,7 @@
 pub mod auto;
 pub mod blend;
 pub mod boosted;
+pub mod calendar;
 pub mod ets;
 pub mod exceedances;
 pub mod features;
@@ -23,15 +24,18 @@ pub mod learner;
 pub mod linear;
 pub mod lstm;
 pub mod mix;
+pub mod mstl;
 pub mod naive;
 pub mod past;
 mod paths;
+pub mod prophet;
 pub mod ridge;
 pub mod series;
 pub mod stack;
 pub mod trained;
 pub mod training;
 
+use calendar::Calendar;
 pub use kind::Kind;
 use learner::Learner;
 use past::{HORIZON, NotLater};
@@ -88,6 +92,9 @@ pub trait SeriesModel: Send + std::fmt::Debug {
 
     /// Hands rows whose outcome is now known to the host's learner; called after every observation.
     fn teach(&mut self, _learner: &mut Learner) {}
+
+    /// Goes by another local time from now on; before, it is UTC.
+    fn set_calendar(&mut self, _calendar: &Arc<Calendar>) {}
 
     /// Goes on with other forests.
     fn adopt(&mut self, _trained: &Arc<Trained>) {}

@@ -3,10 +3,12 @@
 //! Both are paths of points with the blocks of their own past errors over them: the twelve errors of one origin stay
 //! together, so that maxima come out as they were seen. They are what every other model is measured against.
 
-use super::past::{DAY, HORIZON, NotLater, Past};
+use super::calendar::Calendar;
+use super::past::{HORIZON, NotLater, Past};
 use super::{
     Forecast, LEVELS, SeriesModel, TARGET_COUNT, THRESHOLDS, WINDOW_TARGETS, quantile, targets_of, transposed,
 };
+use std::sync::Arc;
 
 /// Which value is repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +22,7 @@ pub enum Repeats {
 }
 
 /// Origins whose errors are laid over the path: every second one of the last five days.
-const ORIGINS: usize = 5 * DAY / 2;
+const ORIGINS: usize = 5 * super::past::DAY / 2;
 
 /// A series that is forecast by repeating itself.
 #[derive(Clone, Debug)]
@@ -45,8 +47,8 @@ impl Naive {
         let last = self.past.back(back);
         let period = match self.repeats {
             Repeats::Last => return [last; HORIZON],
-            Repeats::Day => DAY,
-            Repeats::Week => 7 * DAY,
+            Repeats::Day => self.past.days_back(1),
+            Repeats::Week => self.past.days_back(7),
         };
         std::array::from_fn(|step| {
             let value = self.past.back(back + period - 1 - step);
@@ -64,6 +66,10 @@ impl Naive {
 impl SeriesModel for Naive {
     fn observe(&mut self, time_s: i64, value: f64) -> Result<(), NotLater> {
         self.past.push(time_s, value).map(|_| ())
+    }
+
+    fn set_calendar(&mut self, calendar: &Arc<Calendar>) {
+        self.past.set_calendar(calendar);
     }
 
     fn last_s(&self) -> Option<i64> {

@@ -1,21 +1,24 @@
 //! One series' recent values, and what follows from them alone: its middle, its range and its scale.
 //!
-//! Eight days of five-minute means are kept in time order, gaps as NaN, so that every other module reads one
+//! The means of the last days (usually eight) are kept in time order, gaps as NaN, so that every other module reads one
 //! slice. Middle, range and scale are refreshed once an hour from the last week: forecasts of all models are
 //! made in units of the scale, so that one model serves every series.
 
+use super::calendar::Calendar;
+use std::sync::Arc;
+
 /// Steps of a day.
 pub const DAY: usize = 288;
+/// Seconds of a step where a day has [`DAY`] of them.
+pub(crate) const STEP_S: i64 = 300;
 /// Steps that a forecast looks ahead.
 pub const HORIZON: usize = 12;
-/// Steps of a series that are kept: what the features of a week ago need.
+/// Steps of a series that are usually kept: what the features of a week ago need.
 pub const KEPT: usize = 8 * DAY + HORIZON;
 /// Values are moved to the front of the buffer this often, in steps.
 const SLACK: usize = DAY;
 /// Steps between two looks at middle, range and scale.
 const REFRESH: u64 = 12;
-/// A longer gap than this starts the series anew: nothing that is kept would still be looked at.
-const GAP_MAX: usize = KEPT;
 /// One-minute values that are kept.
 pub const FINE: usize = 10;
 
@@ -23,6 +26,9 @@ pub const FINE: usize = 10;
 #[derive(Clone, Debug)]
 pub struct Past {
     step_s: i64,
+    /// Steps that are kept; a longer gap starts the series anew.
+    kept: usize,
+    calendar: Arc<Calendar>,
     values: Vec<f64>,
     last_s: Option<i64>,
     seen: u64,
@@ -43,8 +49,15 @@ pub struct NotLater {
 impl Past {
     /// An empty past of a series with one value every `step_s` seconds (at least 1).
     pub fn new(step_s: u32) -> Self {
+        Self::keeping(step_s, KEPT)
+    }
+
+    /// An empty past that keeps the last `kept` steps.
+    pub fn keeping(step_s: u32, kept: usize) -> Self {
         Self {
             step_s: i64::from(step_s.max(1)),
+            kept,
+            calendar: Arc::default(),
             values: Vec::new(),
             last_s: None,
             seen: 0,
@@ -56,6 +69,30 @@ impl Past {
         }
     }
 
+    /// Goes by another local time from now on; before, it is UTC.
+    pub fn set_calendar(&mut self, calendar: &Arc<Calendar>) {
+        self.calendar = Arc::clone(calendar);
+    }
+
+    /// The local time that the series is lived in.
+    pub fn calendar(&self) -> &Calendar {
+        &self.calendar
+    }
+
+    /// Length of a step in seconds.
+    pub fn step_s(&self) -> i64 {
+        self.step_s
+    }
+
+    /// How many steps ago the clock on the wall showed the time of the last step, `days` days earlier.
+    pub fn days_back(&self, days: usize) -> usize {
+        if self.calendar.is_fixed() {
+            return days * DAY;
+        }
+        let days = days.cast_signed() as i64;
+        usize::try_from(self.calendar.days_before_s(self.last_s(), days) / STEP_S).unwrap_or(0)
+    }
+
     /// Takes in the mean over the step that begins at `time_s` (Unix seconds). What is not finite is missing.
     /// Returns how many steps passed since the one before (1 without a gap).
     pub fn push(&mut self, time_s: i64, value: f64) -> Result<usize, NotLater> {
@@ -64,7 +101,7 @@ impl Past {
             Some(last_s) if time_s <= last_s => return Err(NotLater { after_s: last_s }),
             Some(last_s) => self.steps_between(last_s, time_s),
         };
-        if steps > GAP_MAX {
+        if steps > self.kept {
             self.values.clear();
             self.fine.clear();
         } else {
@@ -79,7 +116,7 @@ impl Past {
             self.refresh();
         }
         self.seen += 1;
-        Ok(steps.min(GAP_MAX + 1))
+        Ok(steps.min(self.kept + 1))
     }
 
     /// To the nearest step, at least one: clocks that tick a little early or late leave no gaps.
@@ -102,7 +139,7 @@ impl Past {
     }
 
     fn append(&mut self, value: f64) {
-        if self.values.len() == KEPT + SLACK {
+        if self.values.len() == self.kept + SLACK {
             self.values.drain(..SLACK);
         }
         self.values.push(value);

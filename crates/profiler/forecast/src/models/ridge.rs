@@ -103,7 +103,7 @@ fn inputs_of(past: &Past, row: &[f32; SERIES]) -> [f32; WIDTH] {
             value.clamp(-INPUT_MAX, INPUT_MAX)
         };
     }
-    let day_s = past.last_s().rem_euclid(86_400);
+    let day_s = past.calendar().of_day_s(past.last_s());
     let angle = std::f64::consts::TAU * day_s as f64 / 86_400.0;
     for (pair, harmonic) in inputs[1 + LINEAR..].chunks_exact_mut(2).zip(HARMONICS) {
         let (sine, cosine) = (harmonic * angle).sin_cos();

@@ -1,10 +1,12 @@
 //! One series with its past, its row and its linear forecaster: what every learned model reads.
 
+use super::calendar::Calendar;
 use super::exceedances::{Exceedances, THRESHOLD};
 use super::features::{MINUTES, MINUTES_ROW, SERIES, minutes_row, series_row};
 use super::past::{NotLater, Past};
 use super::ridge::{Blocks, Ridge};
 use super::{QUANTILES, Quantiles, TARGET_COUNT, WINDOW_COUNT};
+use std::sync::Arc;
 
 /// Length of the row that all models read: the series' row, the ridge's five forecasts and its volatility.
 pub const COMMON_ROW: usize = SERIES + TARGET_COUNT + 1;
@@ -90,6 +92,11 @@ impl Series {
         self.row = series_row(&self.past);
         self.ridge.observe(&self.past, &self.row, steps);
         Ok(steps)
+    }
+
+    /// Goes by another local time from now on; before, it is UTC.
+    pub fn set_calendar(&mut self, calendar: &Arc<Calendar>) {
+        self.past.set_calendar(calendar);
     }
 
     /// Takes in the mean over the minute that begins at `time_s`.

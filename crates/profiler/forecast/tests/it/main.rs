@@ -4,6 +4,7 @@ mod backtest;
 mod bursts;
 mod calibration;
 mod leads;
+mod real;
 mod robust;
 mod sim;
 mod treated;

@@ -6,7 +6,8 @@ mod dense;
 mod fit;
 pub mod network;
 
-use super::past::{DAY, HORIZON, NotLater, Past};
+use super::calendar::Calendar;
+use super::past::{HORIZON, NotLater, Past};
 use super::series::{EVENT_ROW, Series};
 use super::trained::Trained;
 use super::{Forecast, SeriesModel, THRESHOLDS, transposed};
@@ -51,15 +52,17 @@ impl Lstm {
 /// The last steps of a series: the values, what followed a day and a week before each, time of day and of the hour.
 fn sequence_of(past: &Past) -> Sequence {
     let (base, scale, middle) = (past.last(), past.scale(), past.middle());
+    let (calendar, weekday) = (past.calendar(), past.calendar().weekday(past.last_s()));
+    let [day, week] = [1, 7].map(|days| past.days_back(days) - HORIZON);
     std::array::from_fn(|step| {
         let back = STEPS - 1 - step;
-        let day_s = (past.last_s() - 300 * back.cast_signed() as i64).rem_euclid(86_400);
-        let weekday = (past.last_s().div_euclid(86_400) + 3).rem_euclid(7);
+        let at_s = past.last_s() - 300 * back.cast_signed() as i64;
+        let day_s = calendar.of_day_s(at_s);
         let angle = std::f64::consts::TAU * day_s as f64;
         let inputs = [
             (past.back(back) - base) / scale,
-            (past.back(back + DAY - HORIZON) - base) / scale,
-            (past.back(back + 7 * DAY - HORIZON) - base) / scale,
+            (past.back(back + day) - base) / scale,
+            (past.back(back + week) - base) / scale,
             (past.back(back) - middle) / scale,
             (angle / 86_400.0).sin(),
             (angle / 86_400.0).cos(),
@@ -100,6 +103,10 @@ impl Recurrent {
 impl SeriesModel for Recurrent {
     fn observe(&mut self, time_s: i64, value: f64) -> Result<(), NotLater> {
         self.series.observe(time_s, value).map(|_| ())
+    }
+
+    fn set_calendar(&mut self, calendar: &Arc<Calendar>) {
+        self.series.set_calendar(calendar);
     }
 
     fn observe_fine(&mut self, time_s: i64, value: f64) {
