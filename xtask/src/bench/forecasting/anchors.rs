@@ -15,7 +15,7 @@ use tidegate_forecast::backtest::score::{EventSums, SeriesSums, Sums, TargetSums
 use tidegate_forecast::models::{TARGET_COUNT, THRESHOLDS, WINDOW_COUNT};
 
 /// Scripts of the harness, in the order in which they need each other, and the forecasts that they leave.
-const SCRIPTS: [(&[&str], &[&str]); 7] = [
+const SCRIPTS: [(&[&str], &[&str]); 12] = [
     (&["anchors_simple.py"], &["snaive", "naive_vol_emp", "vpa_hist"]),
     (&["anchors_ml.py", "ridge"], &["ridge_volemp"]),
     (&["anchors_ml.py", "lgbm", "12"], &["lgbm_q"]),
@@ -23,6 +23,11 @@ const SCRIPTS: [(&[&str], &[&str]); 7] = [
     (&["anchors_cls.py", "logit"], &["logit_global"]),
     (&["anchors_cls.py", "fold"], &["cls_coldstart"]),
     (&["-c", LOGIT_FOLD], &["logit_coldstart"]),
+    (&["anchors_ml.py", "lstm", "12", "5"], &["lstm_q"]),
+    (&["anchors_lstmcls.py", "10", "6"], &["lstm_cls"]),
+    (&["anchors_sf.py", "ets"], &["autoets"]),
+    (&["anchors_sf.py", "mstl", "0/1"], &["mstl_ets"]),
+    (&["anchors_sf.py", "prophet", "0/1"], &["prophet"]),
 ];
 /// The harness has no logistic regression that leaves sources out; this is its `fold` with its `logit`.
 const LOGIT_FOLD: &str = include_str!("logit_fold.py");
@@ -156,13 +161,16 @@ pub(super) fn kept(workspace: &Workspace, traces: &Traces) -> Result<Anchors> {
     Ok(anchors)
 }
 
-/// Runs the harness's programs whose forecasts are not there yet, judges them, and keeps the sums.
+/// Runs the harness's programs whose forecasts are neither kept nor there yet, judges them, and keeps the sums.
 pub(super) fn make(workspace: &Workspace, runner: &Runner, traces: &Traces) -> Result<Anchors> {
-    let mut made = Anchors {
+    let mut made = kept(workspace, traces).unwrap_or_else(|_| Anchors {
         traces: traces.hash.clone(),
         anchors: BTreeMap::new(),
-    };
+    });
     for (script, names) in SCRIPTS {
+        if names.iter().all(|name| made.anchors.contains_key(*name)) {
+            continue;
+        }
         let path = |name: &str| runner.folder.join(format!("{name}.csv.gz"));
         if names.iter().any(|name| !path(name).is_file()) {
             println!("{}", script.first().unwrap_or(&""));

@@ -8,6 +8,7 @@
 
 mod anchors;
 mod folds;
+mod kin;
 mod minutes;
 mod run;
 mod single;
@@ -50,7 +51,7 @@ const REFERENCE: &str = "snaive";
 /// Options of the bench.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct ForecastingArguments {
-    /// Make the anchors' forecasts anew with the harness, and keep their sums
+    /// Make those anchors with the harness whose sums are not kept for these traces yet, and keep them
     #[arg(long)]
     anchors: bool,
     /// Folder of the traces
@@ -79,7 +80,16 @@ pub(crate) fn run(workspace: &Workspace, arguments: &ForecastingArguments) -> Re
     let mut ours = BTreeMap::new();
     let stream = runner.stream(&model)?;
     ours.insert("tidegate".to_owned(), traces.judge(&stream.forecasts)?);
-    for name in ["boosted", "lstm", "ridge", "ets", "persistence", "seasonal-naive"] {
+    for name in [
+        "boosted",
+        "lstm",
+        "ridge",
+        "ets",
+        "mstl",
+        "prophet",
+        "persistence",
+        "seasonal-naive",
+    ] {
         ours.insert(
             format!("tidegate {name}"),
             traces.judge(&runner.bulk(name, &model)?)?,
@@ -89,6 +99,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &ForecastingArguments) -> Re
     let bench = Judged { ours, anchors };
     bench.events(&mut report)?;
     bench.quantiles(&mut report)?;
+    kin::run(&bench, &mut report)?;
     single::run(&bench, &mut report)?;
     sureness::run(&runner, &traces, &model, &mut report)?;
     thresholds::run(&runner, &traces, &model, &mut report)?;
@@ -246,7 +257,7 @@ impl Judged {
 
 /// The harness's event classifiers repeat the quantiles of `lgbm_q`.
 fn forecasts_quantiles(anchor: &str) -> bool {
-    !anchor.starts_with("cls_") && !anchor.starts_with("logit_")
+    !anchor.starts_with("cls_") && !anchor.starts_with("logit_") && anchor != "lstm_cls"
 }
 
 /// The row of what binds elsewhere.

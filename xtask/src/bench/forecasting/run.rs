@@ -8,8 +8,17 @@ use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Packages of the harness's scorer and of its simple and learned anchors.
-const PACKAGES: [&str; 5] = ["numpy", "pandas", "scipy", "scikit-learn", "lightgbm"];
+/// Packages of the harness's scorer and of its anchors.
+const PACKAGES: [&str; 8] = [
+    "numpy",
+    "pandas",
+    "scipy",
+    "scikit-learn",
+    "lightgbm",
+    "statsforecast",
+    "prophet",
+    "torch",
+];
 
 /// Builds, and where things lie.
 pub(super) struct Runner {
