@@ -48,6 +48,7 @@ pub(crate) enum SourceWord {
     Upstream,
     Classifier,
     Demand,
+    Trained,
     Persistence,
     Reactive,
 }
@@ -129,6 +130,7 @@ mod tests {
             Source::Upstream,
             Source::Classifier,
             Source::Demand,
+            Source::Trained,
             Source::Persistence,
             Source::Reactive,
         ]);

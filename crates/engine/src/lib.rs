@@ -15,3 +15,4 @@ pub use checkpoint::CheckpointError;
 pub use config::{Config, Sabotage};
 pub use state::State;
 pub use tick::{plan_bytes, tick};
+pub use tidegate_forecast::models::peaks::PeakModel;

@@ -4,6 +4,7 @@ use crate::{Config, checkpoint::Saved};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tidegate_forecast::Forecaster;
+use tidegate_forecast::models::peaks::PeakModel;
 use tidegate_plan::{Planner, criticality, policy::Policy};
 use tidegate_types::{App, Apps, BootTime, ContentionMap, KnobValue, Lease, LeaseId, Managed, Plan, Sample};
 
@@ -78,6 +79,22 @@ impl State {
     /// The forecast room's memory, for reports on skill.
     pub fn forecaster(&self) -> &Forecaster {
         &self.forecaster
+    }
+
+    /// Puts a trained model where a promotion finds it. A caller supplies the models that are [`State::needed`] after a
+    /// restore, and each before the tick that promotes it: the tick itself reads nothing.
+    pub fn supply(&mut self, name: &Arc<str>, model: Arc<PeakModel>) {
+        self.forecaster.supply(name, model);
+    }
+
+    /// Names of the trained models that this state rests on and that were not supplied yet.
+    pub fn needed(&self) -> Vec<Arc<str>> {
+        self.forecaster.needed()
+    }
+
+    /// Goes on without the models that are [`State::needed`] and lost; a replay cannot follow over this.
+    pub fn forget_lost_models(&mut self) {
+        self.forecaster.forget_lost_models();
     }
 
     /// The policy in force, as text.

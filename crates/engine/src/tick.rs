@@ -49,15 +49,20 @@ fn apply(state: &mut State, now: Moment, event: &Event, notices: &mut Vec<Notice
     state.planner.on_event(now, event);
     match event {
         Event::Started { .. } => {
-            state.apps.clear();
+            for managed in std::mem::take(&mut state.apps).into_values() {
+                state.forecaster.app_went(managed.app, now);
+            }
             state.found.clear();
             state.forecaster.gap(now);
         }
-        Event::AppCame(app) => state.admit(app.clone()),
-        Event::AppWent(name) => {
-            state.apps.remove(name);
-            state.forecaster.app_gone(name);
+        Event::AppCame(app) => {
+            state.forecaster.app_came(app, now);
+            state.admit(app.clone());
         }
+        Event::AppWent(name) => match state.apps.remove(name) {
+            Some(managed) => state.forecaster.app_went(managed.app, now),
+            None => state.forecaster.app_gone(name),
+        },
         Event::PolicyChanged(text) => adopt_policy(state, text, notices),
         Event::Written(result) => match (&result.outcome, result.found) {
             (Ok(_), Some(found)) if !result.restored => {
@@ -75,8 +80,8 @@ fn apply(state: &mut State, now: Moment, event: &Event, notices: &mut Vec<Notice
         Event::Withdrawn(name) => state.forecaster.withdraw(name),
         Event::Expected(firings) => state.forecaster.expect(firings, now),
         Event::Dependencies { origin, edges } => state.forecaster.depend(*origin, edges, now),
-        Event::ModelPromoted(_)
-        | Event::VariantReady { .. }
+        Event::ModelPromoted(name) => state.forecaster.promote(name),
+        Event::VariantReady { .. }
         | Event::Trial(_)
         | Event::Waiting { .. }
         | Event::Paused

@@ -9,7 +9,8 @@
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::ops::Range;
-use tidegate_engine::{CheckpointError, State, plan_bytes, tick};
+use std::sync::Arc;
+use tidegate_engine::{CheckpointError, PeakModel, State, plan_bytes, tick};
 use tidegate_history::{HistoryError, Reader, RecordedTick};
 use tidegate_types::{Event, Moment, Output};
 
@@ -24,6 +25,16 @@ pub enum ReplayError {
     NoCheckpoint {
         /// End of the asked range, Unix milliseconds.
         until_utc_ms: i64,
+    },
+    /// A model that a state rests on, or that was promoted, is not in the store or does not load.
+    #[error("the trained model {name} is needed at tick {tick}: {problem}")]
+    Model {
+        /// Where it is needed.
+        tick: u64,
+        /// Hash of its bytes.
+        name: String,
+        /// What is wrong.
+        problem: String,
     },
     /// A checkpoint does not load.
     #[error("the checkpoint after tick {tick}: {source}")]
@@ -134,7 +145,7 @@ impl<'reader> Replay<'reader> {
         Ok(Self {
             reader,
             checkpoints,
-            state: Some(load(checkpoint.tick, &checkpoint.state)?),
+            state: Some(load(reader, checkpoint.tick, &checkpoint.state)?),
             last_tick: checkpoint.tick,
             report: ReplayReport {
                 from_tick: checkpoint.tick,
@@ -160,6 +171,11 @@ impl<'reader> Replay<'reader> {
         }
         self.last_tick = recorded.number;
         if let Some(state) = &mut self.state {
+            for event in &recorded.input.events {
+                if let Event::ModelPromoted(name) = event {
+                    supply(self.reader, state, recorded.number, name)?;
+                }
+            }
             let output = tick(state, &recorded.input);
             self.report.ticks += 1;
             compare(&mut self.report, recorded, &output);
@@ -187,7 +203,9 @@ impl<'reader> Replay<'reader> {
         let checkpoint = self.reader.checkpoint(tick)?;
         // Under another boot the daemon forgot what was timed by the old one, in a way that only it knows.
         let checkpoint = checkpoint.filter(|checkpoint| checkpoint.boot_id == first.boot_id);
-        checkpoint.map(|kept| load(tick, &kept.state)).transpose()
+        checkpoint
+            .map(|kept| load(self.reader, tick, &kept.state))
+            .transpose()
     }
 
     /// After the last tick and before the next: compares with the checkpoint taken here, or goes on from it.
@@ -200,7 +218,7 @@ impl<'reader> Replay<'reader> {
             return Ok(());
         };
         let Some(state) = &self.state else {
-            self.state = Some(load(tick, &checkpoint.state)?);
+            self.state = Some(load(self.reader, tick, &checkpoint.state)?);
             return Ok(());
         };
         let bytes = state
@@ -212,8 +230,27 @@ impl<'reader> Replay<'reader> {
     }
 }
 
-fn load(tick: u64, bytes: &[u8]) -> Result<State, ReplayError> {
-    State::restore(bytes).map_err(|source| ReplayError::Checkpoint { tick, source })
+fn load(reader: &Reader, tick: u64, bytes: &[u8]) -> Result<State, ReplayError> {
+    let mut state = State::restore(bytes).map_err(|source| ReplayError::Checkpoint { tick, source })?;
+    for name in state.needed() {
+        supply(reader, &mut state, tick, &name)?;
+    }
+    Ok(state)
+}
+
+/// Hands the state a model from the store.
+fn supply(reader: &Reader, state: &mut State, tick: u64, name: &Arc<str>) -> Result<(), ReplayError> {
+    let failed = |problem: String| ReplayError::Model {
+        tick,
+        name: name.to_string(),
+        problem,
+    };
+    let bytes = reader
+        .model(name)?
+        .ok_or_else(|| failed("it is not in the store".to_owned()))?;
+    let model = PeakModel::from_bytes(&bytes).map_err(|error| failed(error.to_string()))?;
+    state.supply(name, Arc::new(model));
+    Ok(())
 }
 
 /// A daemon that starts goes on from its last checkpoint, not from where the one before it was.

@@ -81,6 +81,8 @@ pub(crate) enum Verb {
     Import(ImportArguments),
     /// Forecast recorded series as it would have been done at the time, and judge forecasts.
     Backtest(BacktestArguments),
+    /// Train the forecast on this host's own history, as the daemon does at night; a better model is taken up.
+    Train(TrainArguments),
     /// Announce events ahead of time, list what is expected, take back.
     Event(EventArguments),
     /// C compiler driver: clang plus functions that can be switched while the program runs.
@@ -373,6 +375,21 @@ pub(crate) struct BacktestArguments {
     pub(crate) meta: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) format: Format,
+}
+
+/// `tidegate train`.
+#[derive(Args, Debug)]
+pub(crate) struct TrainArguments {
+    #[command(flatten)]
+    pub(crate) places: Places,
+    #[command(flatten)]
+    pub(crate) format: Format,
+    /// Seconds of CPU after which it stops and keeps what it has; the next one goes on from there.
+    #[arg(long, default_value_t = 1800, value_name = "SECONDS")]
+    pub(crate) cpu_seconds: u64,
+    /// Forget what an interrupted training kept, and begin anew.
+    #[arg(long)]
+    pub(crate) anew: bool,
 }
 
 fn model_named(name: &str) -> Result<Kind, String> {

@@ -12,6 +12,7 @@ mod policy_file;
 mod remember;
 mod source;
 mod table;
+mod train;
 mod verbs;
 mod watch;
 mod when;
@@ -82,6 +83,7 @@ fn dispatch(verb: Verb) -> Outcome {
         Verb::Dump(arguments) => verbs::record::dump(&arguments),
         Verb::Import(arguments) => verbs::record::import(&arguments),
         Verb::Backtest(arguments) => verbs::backtest::backtest(&arguments),
+        Verb::Train(arguments) => verbs::train::train(&arguments),
         Verb::Event(arguments) => verbs::control::event(&arguments),
         Verb::Cc(_) | Verb::Cxx(_) | Verb::Cargo(_) => Ok(()),
         Verb::Inspect(arguments) => verbs::code::inspect(&arguments),

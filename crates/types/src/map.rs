@@ -48,6 +48,8 @@ pub enum Source {
     Classifier,
     /// The sum of what apps ask for, against what there is.
     Demand,
+    /// The model that was trained on many series, beside the event classifier.
+    Trained,
     /// What is now goes on.
     Persistence,
     /// The unit lost its skill: only the present is used.

@@ -578,7 +578,7 @@ export interface SkillRow {
 }
 
 /** What a prediction rests on. */
-export type Source = "periodic" | "declared" | "scheduled" | "upstream" | "classifier" | "demand" | "persistence" | "reactive";
+export type Source = "periodic" | "declared" | "scheduled" | "upstream" | "classifier" | "demand" | "trained" | "persistence" | "reactive";
 
 /** Recent values of one entity, one a sample, oldest first; `null` where nothing was measured. */
 export interface Sparks {

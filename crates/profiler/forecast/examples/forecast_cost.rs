@@ -1,10 +1,13 @@
 //! What the forecast costs: time of a sample and of a map, the share of one core that both take (samples every
 //! second, maps every ten), and the size of the state, by number of apps. The share is CPU time, from
-//! `/proc/self/stat`; it includes making up the samples.
+//! `/proc/self/stat`; it includes making up the samples. The shipped trained model is in force, and every unit has the
+//! eight days of peaks that it reads.
 //!
 //! `cargo run --release -p tidegate-forecast --example forecast_cost`
 
+use std::sync::Arc;
 use std::time::Instant;
+use tidegate_forecast::models::peaks::PeakModel;
 use tidegate_forecast::{ForecastConfig, Forecaster};
 use tidegate_types::{
     App, AppName, Apps, BootTime, Class, Entity, Field, Grant, Managed, Moment, Owner, Row, Sample,
@@ -101,6 +104,8 @@ fn row(metric: &str, value: f64, unit: &str, bound: Option<f64>) {
     println!("{{\"metric\":\"{metric}\",\"value\":{value},\"unit\":\"{unit}\",\"bound\":{bound}}}");
 }
 
+/// Steps of five minutes before that, of which one sample each is seen: eight days and a little.
+const STEPS_BEFORE: u64 = 2400;
 /// Seconds of the simulated host, and those that are measured: the longest window is open by then.
 const SECONDS: u64 = 4000;
 const MEASURED_FROM: u64 = 3700;
@@ -115,11 +120,20 @@ fn main() {
 fn measure(count: usize, bound: bool) {
     let apps = apps(count);
     let mut forecaster = Forecaster::new(ForecastConfig::default());
+    let name = Arc::from("shipped");
+    let model = PeakModel::shipped().unwrap_or_default();
+    forecaster.supply(&name, Arc::new(model));
+    forecaster.promote(&name);
+    let steps = if bound { STEPS_BEFORE } else { 0 };
+    for step in 0..steps {
+        forecaster.observe(&sample(step * 300, &apps), &apps, &[]);
+    }
+    let before_s = steps * 300;
     let mut units = 0;
     let (mut observe_s, mut map_s) = (0.0, 0.0);
     let mut cpu_from_s = 0.0;
     for second in 0..SECONDS {
-        let sample = sample(second, &apps);
+        let sample = sample(before_s + second, &apps);
         if second == MEASURED_FROM {
             cpu_from_s = cpu_s();
         }

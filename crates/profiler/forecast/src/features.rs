@@ -135,6 +135,8 @@ pub(crate) struct History {
     last_above_s: Option<f64>,
     watched_s: f64,
     onsets: f64,
+    /// Onsets that are assumed in [`PRIOR_WATCHED_S`] before any were seen.
+    assumed_onsets: f64,
 }
 
 impl Default for History {
@@ -150,6 +152,7 @@ impl Default for History {
             last_above_s: None,
             watched_s: 0.0,
             onsets: 0.0,
+            assumed_onsets: PRIOR_ONSETS,
         }
     }
 }
@@ -305,7 +308,12 @@ impl History {
 
     /// Unexplained onsets per second.
     pub(crate) fn onsets_per_s(&self) -> f64 {
-        (self.onsets + PRIOR_ONSETS) / (self.watched_s + PRIOR_WATCHED_S)
+        (self.onsets + self.assumed_onsets) / (self.watched_s + PRIOR_WATCHED_S)
+    }
+
+    /// Assumes the rate of units that are like this one.
+    pub(crate) fn begin_like(&mut self, onsets_per_s: f64) {
+        self.assumed_onsets = (onsets_per_s * PRIOR_WATCHED_S).max(PRIOR_ONSETS);
     }
 
     /// What the event model sees at this moment.

@@ -5,18 +5,23 @@ use crate::config::ForecastConfig;
 use crate::declared::Calendar;
 use crate::demand::AppDemand;
 use crate::drivers::Drivers;
+use crate::events::Reading;
+use crate::kin::{self, Gone};
 use crate::map::{About, CALIBRATIONS, Shared, calibration_of, entry};
 use crate::model::{EventModel, Logistic, Model};
+use crate::models::peaks::PeakModel;
 use crate::readings::{Reader, held_from_above, in_effect};
 use crate::report::{DependencyReport, UnitScore};
-use crate::score::{Judged, Lesson, Reliability, Standing, tabulate};
+use crate::score::{Evidence, Judged, Lesson, Reliability, Standing, tabulate};
 use crate::signs::Signs;
 use crate::sums::{Asked, Sums};
 use crate::unit::UnitState;
+use crate::usage::{self, ModelReport, Usage};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tidegate_types::{
-    AppName, Apps, ContentionEvent, ContentionMap, DeclaredEvent, Dependency, DependencyOrigin, Entity,
+    App, AppName, Apps, ContentionEvent, ContentionMap, DeclaredEvent, Dependency, DependencyOrigin, Entity,
     ExpectedEvent, Knob, Lease, Moment, Notice, Outcome, Resource, Sample, Severity, Treatment, Unit,
 };
 
@@ -42,7 +47,9 @@ pub struct Forecaster {
     calendar: Calendar,
     signs: Signs,
     sums: Sums,
+    gone: Gone,
     model: Model,
+    usage: Usage,
     calibrations: [Calibration; CALIBRATIONS],
     untreated: Reliability,
     treated: Reliability,
@@ -62,9 +69,11 @@ impl Forecaster {
             config,
             units: BTreeMap::new(),
             demands: BTreeMap::new(),
+            usage: Usage::default(),
             calendar: Calendar::default(),
             signs: Signs::default(),
             sums: Sums::default(),
+            gone: Gone::default(),
             calibrations: Default::default(),
             untreated: Reliability::default(),
             treated: Reliability::default(),
@@ -99,10 +108,13 @@ impl Forecaster {
             if !self.units.contains_key(&reading.unit) && self.units.len() >= UNITS_MAX {
                 self.drop_oldest_unit();
             }
-            let state = self.units.entry(reading.unit.clone()).or_default();
-            if state.read_s == 0.0 {
-                state.known_s = now_s - interval_s;
+            if !self.units.contains_key(&reading.unit) {
+                let state = self.begin_unit(reading, apps, now_s - interval_s);
+                self.units.insert(reading.unit.clone(), state);
             }
+            let Some(state) = self.units.get_mut(&reading.unit) else {
+                continue;
+            };
             events.extend(state.observe(reading, sample.now, interval_s));
         }
         for (unit, state) in &mut self.units {
@@ -118,6 +130,14 @@ impl Forecaster {
             self.calendar.forget(sample.now.utc_ms);
         }
         events
+    }
+
+    fn begin_unit(&self, reading: &Reading, apps: &Apps, known_s: f64) -> UnitState {
+        let mut state = UnitState::known_from(known_s);
+        if let Some(start) = kin::start(reading, apps, &self.units) {
+            state.begin_like(start);
+        }
+        state
     }
 
     fn observe_demand(&mut self, sample: &Sample, apps: &Apps, leases: &[Lease]) {
@@ -167,6 +187,11 @@ impl Forecaster {
             );
             for lesson in &judged.lessons {
                 learn(&mut self.model, &mut self.calibrations, lesson);
+                let words = learn_usage(&mut self.usage, lesson);
+                said.extend(words.map(|text| Notice {
+                    severity: Severity::Warning,
+                    text,
+                }));
             }
             outcomes.append(&mut judged.outcomes);
             said.extend(judged.standing.map(|standing| standing_notice(unit, standing)));
@@ -264,11 +289,93 @@ impl Forecaster {
         self.signs.pause(Some(app));
     }
 
+    /// Puts a trained model where a promotion by its name finds it: those that are [`Forecaster::needed`], and any
+    /// that will be promoted.
+    pub fn supply(&mut self, name: &Arc<str>, model: Arc<PeakModel>) {
+        self.usage.supply(name, model);
+    }
+
+    /// Names of trained models that this memory speaks of and that were not supplied yet.
+    pub fn needed(&self) -> Vec<Arc<str>> {
+        self.usage.needed().cloned().collect()
+    }
+
+    /// Goes on without the trained models that are [`Forecaster::needed`] and cannot be supplied.
+    pub fn forget_lost_models(&mut self) {
+        self.usage.forget_lost();
+    }
+
+    /// Puts the trained model of this name in force; the one before is kept until the new one has proved itself.
+    pub fn promote(&mut self, name: &Arc<str>) {
+        match self.usage.promote(name) {
+            Ok(text) => self.notice(Severity::Info, text),
+            Err(text) => self.notice(Severity::Warning, text),
+        }
+    }
+
+    /// How the trained model has done.
+    pub fn model_report(&self) -> ModelReport {
+        self.usage.report()
+    }
+
+    /// Lets the trained model look at units whose forecast is old.
+    fn foretell(&mut self, now: Moment) {
+        let last_s = self.last.map(|last| last.boot.seconds());
+        let mut left = self.usage.allowance(self.units.len());
+        let mut past = usage::room();
+        for state in self.units.values_mut() {
+            if Some(state.read_s) != last_s || left == 0 {
+                continue;
+            }
+            let has_capacity = state.capacity.is_some_and(|capacity| capacity > 0.0);
+            let windows_s = self.config.windows_s;
+            let now_s = now.boot.seconds();
+            let (peaks, told) = (&state.load_peaks, &mut state.told);
+            let renewed = self
+                .usage
+                .foretell(peaks, told, has_capacity, windows_s, now_s, &mut past);
+            left -= usize::from(renewed);
+        }
+    }
+
+    /// Says that `app` went away at `now`; what was learned of it is kept for its return, under this name or another.
+    pub fn app_went(&mut self, app: App, now: Moment) {
+        self.app_gone(&app.name);
+        self.gone.went(app, now.boot.seconds());
+    }
+
+    /// Says that `app` came at `now`. Where it is one that has just gone, under another name, its past goes on.
+    pub fn app_came(&mut self, app: &App, now: Moment) {
+        let before = self.gone.came(app, now.boot.seconds());
+        let Some(before) = before.filter(|_| !self.demands.contains_key(&app.name)) else {
+            return;
+        };
+        if let Some(demand) = self.demands.remove(&before) {
+            self.demands.insert(app.name.clone(), demand);
+        }
+        let own = |unit: &Unit| matches!(unit, Unit::Limit(name, _) if *name == before);
+        let units: Vec<Unit> = self.units.keys().filter(|unit| own(unit)).cloned().collect();
+        for unit in units {
+            if let (Some(state), Unit::Limit(_, resource)) = (self.units.remove(&unit), &unit) {
+                self.units.insert(Unit::Limit(app.name.clone(), *resource), state);
+            }
+        }
+        self.notice(
+            Severity::Info,
+            format!(
+                "{} is taken to be {before} under another name: its history goes on",
+                app.name
+            ),
+        );
+    }
+
     /// The map at `now`: an entry for every unit that the last sample showed, and for announced events.
     pub fn map(&mut self, now: Moment, apps: &Apps) -> ContentionMap {
+        self.foretell(now);
         let shared = Shared {
             windows_s: self.config.windows_s,
             model: &self.model,
+            usage: &self.usage,
             calibrations: &self.calibrations,
         };
         let drivers = Drivers::new(&self.demands);
@@ -345,12 +452,20 @@ fn learn(model: &mut Model, calibrations: &mut [Calibration; CALIBRATIONS], less
         calibrations[kind].learn(lesson.window, lesson.raw, lesson.event, lesson.worth);
     }
     // What a pattern foresaw is no lesson for the model of what none foresees.
-    if let Some(features) = lesson
-        .features
-        .filter(|_| lesson.quiet && !(lesson.event && lesson.explained))
-    {
-        model.learn(&features, lesson.window, lesson.event, 1.0);
+    if let Some(evidence) = evidence_of(lesson) {
+        model.learn(&evidence.features, lesson.window, lesson.event, 1.0);
     }
+}
+
+fn evidence_of(lesson: &Lesson) -> Option<&Evidence> {
+    let own = lesson.quiet && !(lesson.event && lesson.explained);
+    lesson.evidence.as_ref().filter(|_| own)
+}
+
+/// The same for the trained model.
+fn learn_usage(usage: &mut Usage, lesson: &Lesson) -> Option<String> {
+    let witness = evidence_of(lesson)?.witness?;
+    usage.learn(&witness, lesson.window, lesson.event, lesson.evidence_worth)
 }
 
 fn standing_notice(unit: &Unit, standing: Standing) -> Notice {

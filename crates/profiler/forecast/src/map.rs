@@ -13,9 +13,10 @@ use crate::features::Features;
 use crate::leads::{Led, Sign};
 use crate::model::{EventModel, Model, WINDOWS};
 use crate::periodic::Expected;
-use crate::score::Prediction;
+use crate::score::{Evidence, Prediction};
 use crate::sums::Asked;
 use crate::unit::{Peak, UnitState};
+use crate::usage::Usage;
 use tidegate_types::{
     BootTime, Driver, MapEntry, Moment, PredictionId, Quantiles, Source, Unit, WindowProbability,
 };
@@ -28,9 +29,6 @@ const COMES_BACK: f64 = 0.1;
 const SPEAKS_FROM: f64 = 0.1;
 /// An announced or repeating onset is named from this probability on.
 const ONSET_FROM: f64 = 0.1;
-/// Watched for so long, or after so many events, a unit counts as trained.
-const TRAINED_S: f64 = 3600.0;
-const TRAINED_EVENTS: f64 = 3.0;
 /// How long events last before any was seen.
 const UNSEEN_DURATION_S: Quantiles = Quantiles {
     q10: 2.0,
@@ -44,11 +42,13 @@ const CENSORED_Q50: f64 = 1.25;
 const CENSORED_Q90: f64 = 2.0;
 /// How long the prediction of a unit without events stands.
 const STANDS_S: f64 = 60.0;
-/// Features are kept with one prediction a minute, for the event model to learn from.
-const FEATURES_EVERY_S: f64 = 60.0;
+/// Evidence is kept with one prediction a minute, for the event models to learn from.
+const EVIDENCE_EVERY_S: f64 = 60.0;
+/// From this share of what nothing explains on, the trained model has a voice of its own.
+const HEARD_FROM: f64 = 0.5;
 
 /// Kinds of predictions that are calibrated apart.
-pub(crate) const CALIBRATIONS: usize = 4;
+pub(crate) const CALIBRATIONS: usize = 5;
 
 /// What is known of a unit besides its own past.
 pub(crate) struct About<'a> {
@@ -63,7 +63,9 @@ pub(crate) struct About<'a> {
 pub(crate) struct Shared<'a> {
     pub(crate) windows_s: [u32; WINDOWS],
     pub(crate) model: &'a Model,
-    /// Of repeating bursts, of everything else, of signs that come before, and of demand against what there is.
+    pub(crate) usage: &'a Usage,
+    /// Of repeating bursts, of the event model, of signs that come before, of demand against what there is, and of the
+    /// trained model.
     pub(crate) calibrations: &'a [Calibration; CALIBRATIONS],
 }
 
@@ -74,6 +76,7 @@ pub(crate) fn calibration_of(basis: Source) -> Option<usize> {
         Source::Classifier => Some(1),
         Source::Scheduled | Source::Upstream => Some(2),
         Source::Demand => Some(3),
+        Source::Trained => Some(4),
         Source::Declared | Source::Persistence | Source::Reactive => None,
     }
 }
@@ -86,6 +89,8 @@ struct Causes {
     upstream: [f64; WINDOWS],
     classifier: [f64; WINDOWS],
     demand: [f64; WINDOWS],
+    /// Whether the trained model is part of what the classifier says.
+    trained: bool,
 }
 
 impl Causes {
@@ -108,7 +113,12 @@ impl Causes {
 
     /// The predictor that says most, in the shortest window in which any says something.
     fn basis(&self) -> Source {
-        let mut strongest = Source::Classifier;
+        let classifier = if self.trained {
+            Source::Trained
+        } else {
+            Source::Classifier
+        };
+        let mut strongest = classifier;
         for window in 0..WINDOWS {
             let said = [
                 (self.persistence, Source::Persistence),
@@ -116,7 +126,7 @@ impl Causes {
                 (self.upstream[window], Source::Upstream),
                 (self.periodic[window], Source::Periodic),
                 (self.scheduled[window], Source::Scheduled),
-                (self.classifier[window], Source::Classifier),
+                (self.classifier[window], classifier),
                 (self.demand[window], Source::Demand),
             ];
             let mut most = 0.0;
@@ -152,6 +162,18 @@ fn classifier(state: &UnitState, model: &Model, features: &Features) -> [f64; WI
     std::array::from_fn(|window| alive * otherwise[window] + (1.0 - alive) * said[window])
 }
 
+/// What the trained model adds: it sees every burst, so it is heard as far as no pattern explains them. The simple
+/// model's word, both together, and whether the trained one has a voice of its own.
+fn with_trained(state: &UnitState, usage: &Usage, simple: [f64; WINDOWS]) -> ([f64; WINDOWS], bool) {
+    let Some(joined) = usage.joined(state.told.as_ref(), &simple) else {
+        return (simple, false);
+    };
+    let coincidence = state.periodic.unproved().map_or(1.0, |(_, alive)| 1.0 - alive);
+    let heard = (1.0 - state.periodic.explained_share()) * coincidence;
+    let said = std::array::from_fn(|window| simple[window] + heard * (joined[window] - simple[window]));
+    (said, heard >= HEARD_FROM)
+}
+
 /// What rises upstream, or timers, say of the time up to `until_s`.
 fn led(state: &UnitState, of_rises: bool, until_s: f64) -> f64 {
     let onsets_per_s = state.history.onsets_per_s();
@@ -175,12 +197,14 @@ struct Said {
     basis: Source,
     source: Source,
     confidence: f64,
-    features: Features,
+    evidence: Evidence,
 }
 
 fn say(state: &UnitState, about: &About, now: Moment, shared: &Shared) -> Said {
     let until = |window: usize| now.boot.seconds() + f64::from(shared.windows_s[window]);
     let features = state.history.features(now.boot.seconds(), now.utc_ms);
+    let simple = classifier(state, shared.model, &features);
+    let (classifier, trained) = with_trained(state, shared.usage, simple);
     let causes = Causes {
         persistence: persistence(state),
         periodic: std::array::from_fn(|window| {
@@ -192,8 +216,9 @@ fn say(state: &UnitState, about: &About, now: Moment, shared: &Shared) -> Said {
         }),
         scheduled: std::array::from_fn(|window| led(state, false, until(window))),
         upstream: std::array::from_fn(|window| led(state, true, until(window))),
-        classifier: classifier(state, shared.model, &features),
+        classifier,
         demand: about.asked.raw.exceeds,
+        trained,
     };
     let raw = causes.joined();
     let basis = causes.basis();
@@ -212,7 +237,11 @@ fn say(state: &UnitState, about: &About, now: Moment, shared: &Shared) -> Said {
         basis,
         source: if demoted { Source::Reactive } else { basis },
         confidence: confidence(&grounds(state, forecast[0], &predictors, &features)),
-        features,
+        evidence: Evidence {
+            features,
+            witness: state.told.as_ref().map(|told| told.witness(&simple)),
+            spacing_s: EVIDENCE_EVERY_S as f32,
+        },
     }
 }
 
@@ -272,10 +301,10 @@ pub(crate) fn entry(
         onset: times.map(|(onset, _)| onset),
         end: times.map(|(_, end)| end),
         peak: peak(state, announced, asked_peak),
-        reason: reason(state, told.source, &next, &about, now_s),
+        reason: reason(state, told.source, &next, &about, shared.usage, now_s),
         drivers: about.drivers,
         source: told.source,
-        trained: state.history.watched_s() >= TRAINED_S || state.events >= TRAINED_EVENTS,
+        trained: state.is_trained(),
         ongoing_since: state
             .labeller
             .open()
@@ -323,7 +352,7 @@ impl Told {
 
 fn predict(id: PredictionId, said: &Said, state: &UnitState, now_s: f64) -> Prediction {
     let quiet = state.labeller.label() == Label::Quiet;
-    let last_features_s = state.scorer.last_features_s().unwrap_or(f64::NEG_INFINITY);
+    let last_evidence_s = state.scorer.last_evidence_s().unwrap_or(f64::NEG_INFINITY);
     let single = |probabilities: [f64; WINDOWS]| probabilities.map(|probability| probability as f32);
     Prediction {
         id,
@@ -337,7 +366,7 @@ fn predict(id: PredictionId, said: &Said, state: &UnitState, now_s: f64) -> Pred
         onset_s: None,
         onset_around_s: [0.0; 2],
         quiet,
-        features: (quiet && now_s - last_features_s >= FEATURES_EVERY_S).then(|| Box::new(said.features)),
+        evidence: (quiet && now_s - last_evidence_s >= EVIDENCE_EVERY_S).then(|| Box::new(said.evidence)),
         spacing_s: state
             .scorer
             .last()
@@ -472,7 +501,8 @@ fn peak(state: &UnitState, announced: Option<&Announced>, asked: Option<Quantile
             q90: cores * 1.2,
         });
     }
-    asked.or_else(|| peak_seen(&state.peaks)).or_else(|| {
+    let seen = asked.or_else(|| peak_seen(&state.peaks));
+    seen.or_else(|| peak_told(state)).or_else(|| {
         let highest = state.history.highest_ratio() * state.capacity?;
         let load = state.load?;
         highest.is_finite().then(|| Quantiles {
@@ -481,6 +511,16 @@ fn peak(state: &UnitState, announced: Option<&Announced>, asked: Option<Quantile
             q90: highest * 1.1,
         })
     })
+}
+
+/// The highest load of the coming hour as the trained model has it, in the unit's own measure.
+fn peak_told(state: &UnitState) -> Option<Quantiles> {
+    let measure = state.capacity.filter(|capacity| *capacity > 0.0).unwrap_or(1.0);
+    let [q10, q50, q90] = state
+        .told?
+        .height
+        .map(|height| f64::from(height).max(0.0) * measure);
+    Some(Quantiles { q10, q50, q90 })
 }
 
 /// Peaks that were seen whole; where the last ones were cut off at a higher bound, only that bound is known, and what
@@ -561,7 +601,14 @@ fn amount(value: f64) -> String {
 const NAMED_AHEAD_S: f64 = 3600.0;
 
 /// Why, and by name what was announced, whatever says most at the moment.
-fn reason(state: &UnitState, source: Source, next: &Next, about: &About, now_s: f64) -> String {
+fn reason(
+    state: &UnitState,
+    source: Source,
+    next: &Next,
+    about: &About,
+    usage: &Usage,
+    now_s: f64,
+) -> String {
     let said = |announced: &Announced| {
         format!(
             "announced: {}, in {:.0} s",
@@ -575,13 +622,17 @@ fn reason(state: &UnitState, source: Source, next: &Next, about: &About, now_s: 
     match (source, next.announced) {
         (Source::Declared, Some(announced)) => said(announced),
         (_, Some(announced)) if announced.onset.q50 - now_s <= NAMED_AHEAD_S => {
-            format!("{}; {}", cause(state, source, next, now_s), said(announced))
+            format!(
+                "{}; {}",
+                cause(state, source, next, usage, now_s),
+                said(announced)
+            )
         }
-        _ => cause(state, source, next, now_s),
+        _ => cause(state, source, next, usage, now_s),
     }
 }
 
-fn cause(state: &UnitState, source: Source, next: &Next, now_s: f64) -> String {
+fn cause(state: &UnitState, source: Source, next: &Next, usage: &Usage, now_s: f64) -> String {
     if let (Source::Upstream | Source::Scheduled, Some(led)) = (source, next.led) {
         return led_reason(led, now_s);
     }
@@ -609,11 +660,21 @@ fn cause(state: &UnitState, source: Source, next: &Next, now_s: f64) -> String {
             )
         }
         _ if next.led.is_some() => next.led.map_or_else(String::new, |led| led_reason(led, now_s)),
-        _ if state.events > 0.0 => unexplained(state),
-        _ => format!(
-            "no event in {:.1} h of watching",
-            state.history.watched_s() / 3600.0
-        ),
+        (Source::Trained, None) => format!("{}; {}", usage.origin(), watched(state)),
+        _ => watched(state),
+    }
+}
+
+/// What was seen of a unit that names no next event.
+fn watched(state: &UnitState) -> String {
+    if state.events > 0.0 {
+        return unexplained(state);
+    }
+    let hours = state.history.watched_s() / 3600.0;
+    let seen = format!("no event in {hours:.1} h of watching");
+    match state.like.as_ref().filter(|_| !state.is_trained()) {
+        Some(like) => format!("{like}; {seen}"),
+        None => seen,
     }
 }
 

@@ -10,6 +10,7 @@ use crate::features::Features;
 use crate::model::WINDOWS;
 use crate::periodic::Named;
 use crate::timeline::{Happened, Timeline};
+use crate::usage::Witness;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use tidegate_types::{BootTime, Outcome, PredictionId, Source, Treatment, Unit};
@@ -52,9 +53,19 @@ pub(crate) struct Prediction {
     pub(crate) onset_around_s: [f32; 2],
     /// Nothing went on when it was made.
     pub(crate) quiet: bool,
-    /// Kept for the rows that the event model learns from.
-    pub(crate) features: Option<Box<Features>>,
+    /// Kept for the rows that the event models learn from.
+    pub(crate) evidence: Option<Box<Evidence>>,
     /// Seconds since the prediction before, for the worth of overlapping windows.
+    pub(crate) spacing_s: f32,
+}
+
+/// What event models saw and said.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Evidence {
+    pub(crate) features: Features,
+    /// Where the trained model spoke.
+    pub(crate) witness: Option<Witness>,
+    /// Seconds that the row stands for.
     pub(crate) spacing_s: f32,
 }
 
@@ -65,7 +76,9 @@ pub(crate) struct Lesson {
     pub(crate) raw: f64,
     pub(crate) basis: Source,
     pub(crate) quiet: bool,
-    pub(crate) features: Option<Features>,
+    pub(crate) evidence: Option<Evidence>,
+    /// Worth of the evidence, of which there is less than of predictions.
+    pub(crate) evidence_worth: f64,
     pub(crate) event: bool,
     pub(crate) explained: bool,
     pub(crate) worth: f64,
@@ -90,7 +103,7 @@ impl WindowScore {
         (self.worth > 0.0 && self.climatology_brier > 0.0).then(|| 1.0 - self.brier / self.climatology_brier)
     }
 
-    fn add(&mut self, probability: f64, event: bool, worth: f64) -> f64 {
+    pub(crate) fn add(&mut self, probability: f64, event: bool, worth: f64) -> f64 {
         let came = f64::from(u8::from(event));
         // Half a row of each kind, so that the first rows are not perfectly foreseen by their own mean.
         let climatology = (self.base_rate * self.worth + 0.5) / (self.worth + 1.0);
@@ -162,13 +175,13 @@ impl Scorer {
         self.open.back()
     }
 
-    /// When features were last kept.
-    pub(crate) fn last_features_s(&self) -> Option<f64> {
+    /// When evidence was last kept.
+    pub(crate) fn last_evidence_s(&self) -> Option<f64> {
         let kept = self
             .open
             .iter()
             .rev()
-            .find(|prediction| prediction.features.is_some());
+            .find(|prediction| prediction.evidence.is_some());
         kept.map(|prediction| prediction.made_s)
     }
 
@@ -303,7 +316,10 @@ fn lesson(prediction: &Prediction, window: usize, window_s: u32, happened: &Happ
         raw: prediction.raw[window].into(),
         basis: prediction.basis,
         quiet: prediction.quiet,
-        features: prediction.features.as_deref().copied(),
+        evidence: prediction.evidence.as_deref().copied(),
+        evidence_worth: prediction.evidence.as_deref().map_or(0.0, |evidence| {
+            (f64::from(evidence.spacing_s) / f64::from(window_s)).clamp(0.0, 1.0)
+        }),
         event,
         explained: happened.explained,
         worth: (f64::from(prediction.spacing_s) / f64::from(window_s)).clamp(0.0, 1.0),

@@ -2,15 +2,21 @@
 
 use crate::events::{Change, Label, Labeller, Open, Reading};
 use crate::features::History;
+use crate::kin::Start;
 use crate::leads::{Leads, Sign};
 use crate::periodic::{Explained, Named, Periodic};
 use crate::score::Scorer;
 use crate::timeline::Timeline;
+use crate::usage::Told;
+use crate::usage::peaks::Peaks;
 use serde::{Deserialize, Serialize};
 use tidegate_types::{BootTime, ContentionEvent, Moment, Treatment, Unit};
 
 /// Durations and peaks that are kept.
 const KEPT: usize = 12;
+/// Watched for so long, or after so many events, a unit counts as trained.
+const TRAINED_S: f64 = 3600.0;
+const TRAINED_EVENTS: f64 = 3.0;
 /// Seconds of the past that windows may still ask for: the longest window and what labels need.
 const PAST_S: f64 = 3700.0;
 
@@ -22,9 +28,9 @@ pub(crate) struct Peak {
     pub(crate) censored: bool,
 }
 
-/// Bound on the state of one unit: histories of some 6 KiB, and open predictions, of which a busy unit has up to
+/// Bound on the state of one unit: histories of some 17 KiB, and open predictions, of which a busy unit has up to
 /// one every ten seconds of the longest window and as many again for its events, of some 90 bytes each.
-pub const UNIT_STATE_BYTES_MAX: usize = 96 * 1024;
+pub const UNIT_STATE_BYTES_MAX: usize = 112 * 1024;
 
 /// The state of one unit.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -35,6 +41,9 @@ pub(crate) struct UnitState {
     pub(crate) leads: Leads,
     pub(crate) timeline: Timeline,
     pub(crate) history: History,
+    /// What the trained model reads, and what it said.
+    pub(crate) load_peaks: Peaks,
+    pub(crate) told: Option<Told>,
     pub(crate) scorer: Scorer,
     /// Up to here it is known that no event began that is not open.
     pub(crate) quiet_until_s: f64,
@@ -47,6 +56,8 @@ pub(crate) struct UnitState {
     pub(crate) durations_s: Vec<f64>,
     pub(crate) peaks: Vec<Peak>,
     pub(crate) events: f64,
+    /// Whom it is like, in words, where it began with what others had seen.
+    pub(crate) like: Option<String>,
     explained: bool,
 }
 
@@ -58,6 +69,14 @@ fn keep<T>(list: &mut Vec<T>, value: T) {
 }
 
 impl UnitState {
+    /// Nothing is known of it before `known_s`.
+    pub(crate) fn known_from(known_s: f64) -> Self {
+        Self {
+            known_s,
+            ..Self::default()
+        }
+    }
+
     /// Takes in a reading; returns an event that was confirmed or is over.
     pub(crate) fn observe(
         &mut self,
@@ -98,18 +117,16 @@ impl UnitState {
         let ratio = reading
             .load
             .zip(reading.capacity.filter(|capacity| *capacity > 0.0));
+        let load = reading.load.filter(|_| reading.capacity.is_none());
+        let contended = matches!(self.labeller.label(), Label::Ongoing | Label::Ending);
+        let share = ratio.map(|(load, capacity)| load / capacity);
+        self.load_peaks.observe(now.utc_ms, share.or(load), contended);
         let above = match self.labeller.label() {
             Label::Unknown => None,
             Label::Ongoing => Some(!self.explained),
             _ => Some(false),
         };
-        self.history.observe(
-            now_s,
-            now.utc_ms,
-            ratio.map(|(load, capacity)| load / capacity),
-            above,
-            interval_s,
-        );
+        self.history.observe(now_s, now.utc_ms, share, above, interval_s);
         event
     }
 
@@ -155,6 +172,22 @@ impl UnitState {
                 censored: open.censored,
             },
         );
+    }
+
+    /// Begins with what units like it have seen.
+    pub(crate) fn begin_like(&mut self, start: Start) {
+        self.history.begin_like(start.onsets_per_s);
+        self.load_peaks.begin_like(start.contended_share);
+        start
+            .durations_s
+            .into_iter()
+            .for_each(|lasts_s| keep(&mut self.durations_s, lasts_s));
+        self.like = Some(start.words);
+    }
+
+    /// Whether enough was seen of it to be believed on its own.
+    pub(crate) fn is_trained(&self) -> bool {
+        self.history.watched_s() >= TRAINED_S || self.events >= TRAINED_EVENTS
     }
 
     /// The unit was not in the sample at `now_s`, or nothing is known up to then.

@@ -14,16 +14,22 @@ fn model_path(reader: &Reader, hash: &str) -> Option<PathBuf> {
 impl Store {
     /// Keeps the bytes of a model and gives the hash that names it.
     pub fn put_model(&self, bytes: &[u8]) -> Result<String> {
-        let hash = blake3::hash(bytes).to_hex().to_string();
-        let path = self.reader().dir.join(layout::MODELS).join(&hash);
-        self.storage()
-            .replace(&path, bytes)
-            .map_err(HistoryError::io("writing", &path))?;
-        Ok(hash)
+        self.reader().put_model(bytes)
     }
 }
 
 impl Reader {
+    /// Keeps the bytes of a model and gives the hash that names it. The file is written whole or not at all, and the
+    /// same bytes have the same name, so this may be done beside the store's writer.
+    pub fn put_model(&self, bytes: &[u8]) -> Result<String> {
+        let hash = blake3::hash(bytes).to_hex().to_string();
+        let path = self.dir.join(layout::MODELS).join(&hash);
+        self.storage
+            .replace(&path, bytes)
+            .map_err(HistoryError::io("writing", &path))?;
+        Ok(hash)
+    }
+
     /// The bytes of a model; `None` where it is not there. Bytes that do not match their name are an error.
     pub fn model(&self, hash: &str) -> Result<Option<Vec<u8>>> {
         let Some(path) = model_path(self, hash) else {

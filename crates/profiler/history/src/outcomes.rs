@@ -11,7 +11,7 @@ use tidegate_types::{BootTime, Moment, Outcome, PeakPlace, PredictionId, Source,
 pub(crate) const PACKED: u8 = 2;
 
 /// The numbers of sources on disk: append only.
-const SOURCES: [Source; 8] = [
+const SOURCES: [Source; 9] = [
     Source::Periodic,
     Source::Declared,
     Source::Classifier,
@@ -20,6 +20,7 @@ const SOURCES: [Source; 8] = [
     Source::Upstream,
     Source::Scheduled,
     Source::Demand,
+    Source::Trained,
 ];
 const TREATMENTS: [Treatment; 3] = [Treatment::Untreated, Treatment::Treated, Treatment::Unknown];
 const HAPPENED: [Option<bool>; 3] = [None, Some(false), Some(true)];
@@ -85,7 +86,8 @@ pub(crate) fn encode(at: Moment, outcomes: &[Outcome]) -> Vec<u8> {
         out.push((u8::from(short) * SHORT) | onset | cover | peak);
         let happened = place(&HAPPENED, &outcome.happened);
         let treatment = place(&TREATMENTS, &outcome.treatment);
-        out.push(place(&SOURCES, &outcome.source) | happened << 3 | treatment << 5);
+        let source = place(&SOURCES, &outcome.source);
+        out.push(source & 7 | happened << 3 | treatment << 5 | source >> 3 << 7);
         put_varint(&mut out, units.binary_search(&&outcome.unit).unwrap_or(0) as u64);
         put_varint(
             &mut out,
@@ -160,9 +162,11 @@ fn parse_outcome(cursor: &mut Cursor<'_>, units: &[Unit], before: (u64, u64)) ->
         window_s,
         probability,
         confidence,
-        source: *SOURCES.get(usize::from(words & 7)).ok_or(unknown)?,
+        source: *SOURCES
+            .get(usize::from(words & 7 | words >> 7 << 3))
+            .ok_or(unknown)?,
         happened: *HAPPENED.get(usize::from(words >> 3 & 3)).ok_or(unknown)?,
-        treatment: *TREATMENTS.get(usize::from(words >> 5)).ok_or(unknown)?,
+        treatment: *TREATMENTS.get(usize::from(words >> 5 & 3)).ok_or(unknown)?,
         onset_error_s,
         onset_covered: (shape & COVER_KNOWN != 0).then_some(shape & COVERED != 0),
         peak: PEAKS[usize::from(shape >> PEAK_SHIFT & 3)],

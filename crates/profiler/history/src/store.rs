@@ -440,10 +440,6 @@ impl Store {
     fn say(&mut self, severity: Severity, text: String) {
         self.notices.push(Notice { severity, text });
     }
-
-    pub(crate) fn storage(&self) -> &Disk {
-        &self.reader.storage
-    }
 }
 
 impl Drop for Store {

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use tidegate_engine::{Config, State, plan_bytes, tick};
+use std::sync::Arc;
+use tidegate_engine::{Config, PeakModel, State, plan_bytes, tick};
 use tidegate_history::{Store, StoreConfig};
 use tidegate_types::{
     App, AppName, BootTime, Entity, Event, Field, Group, GroupPath, Hierarchy, Input, Knob, KnobValue,
@@ -93,6 +94,15 @@ impl Host {
             written: BTreeSet::new(),
             events,
         }
+    }
+
+    /// Keeps a model in the store and promotes it with the next tick; its name.
+    pub(crate) fn promote(&mut self, bytes: &[u8]) -> String {
+        let name = self.store.put_model(bytes).expect("kept");
+        let model = PeakModel::from_bytes(bytes).expect("a model");
+        self.state.supply(&Arc::from(&*name), Arc::new(model));
+        self.events.push(Event::ModelPromoted(Arc::from(&*name)));
+        name
     }
 
     /// Runs the loop for these seconds, recording it; a checkpoint at every multiple of `checkpoint_every`.

@@ -2,7 +2,7 @@
 
 use crate::host::{Host, NOON_MS, at};
 use std::collections::BTreeSet;
-use tidegate_engine::State;
+use tidegate_engine::{PeakModel, State};
 use tidegate_history::Reader;
 use tidegate_replay::{ReplayError, ReplayReport, run, run_with, side_by_side};
 use tidegate_types::{AppName, Input, Output};
@@ -152,5 +152,37 @@ fn the_peers_rules_are_scored_on_the_same_record() {
         senpai.map(|score| score.scored),
         Some(0),
         "it says nothing of CPU"
+    );
+}
+
+#[test]
+fn promoted_models_are_replayed_from_the_store_and_a_lost_one_is_named() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut host = Host::new(dir.path(), None);
+    let shipped = host.promote(PeakModel::shipped_bytes());
+    host.run(0..400, 300);
+    let own = PeakModel {
+        host_rows: 900,
+        ..PeakModel::shipped().expect("it is read")
+    };
+    let own = host.promote(&own.to_bytes());
+    host.run(400..700, 300);
+    assert_eq!(
+        host.state.forecaster().model_report().name.as_deref(),
+        Some(&*own)
+    );
+    drop(host);
+    let report = replay(dir.path());
+    assert_eq!(report.first_difference, None);
+    assert_eq!((report.ticks, report.holes), (699, 0));
+    assert!(
+        report.holds() && report.states_compared == report.states_equal,
+        "{report:?}"
+    );
+    std::fs::remove_file(dir.path().join("models").join(&shipped)).expect("it lies there");
+    let error = run(&Reader::open(dir.path()), ALL).expect_err("a model is lost");
+    assert!(
+        matches!(&error, ReplayError::Model { name, .. } if *name == shipped),
+        "{error}"
     );
 }

@@ -5,6 +5,7 @@ use super::actor::Actor;
 use super::coder::Coder;
 use super::fast::FastLane;
 use super::graph;
+use super::night::Night;
 use super::recorder::Recorder;
 use super::sampler::{self, Sampler};
 use crate::policy_file::PolicyFile;
@@ -41,6 +42,7 @@ pub(crate) struct Core {
     pub(crate) checkpointed: Option<Instant>,
     pub(crate) fast: FastLane,
     pub(crate) sampler: Sampler,
+    pub(crate) night: Night,
 }
 
 /// What one wait gathered.
@@ -64,6 +66,7 @@ impl Core {
                 break;
             }
         }
+        self.night.stop();
         self.sampler.stop();
         let last = self.actor.stop();
         self.coder.stop();
@@ -86,6 +89,11 @@ impl Core {
                     return gathered;
                 }
                 Ok(Message::Events(events)) => gathered.events.extend(events),
+                Ok(Message::Model(name, model)) => {
+                    let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+                    state.supply(&name, model);
+                    gathered.events.push(Event::ModelPromoted(name));
+                }
                 Ok(Message::Reload(answer)) => {
                     gathered.events.extend(self.reload(answer.as_ref()));
                     gathered.events.extend(graph::declared_event(&self.graph));

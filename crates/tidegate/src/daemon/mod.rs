@@ -11,13 +11,17 @@ mod coder;
 mod core;
 mod fast;
 pub(crate) mod graph;
+mod models;
+mod night;
 mod recorder;
 mod sampler;
 mod start;
 
 use crate::cli::{GuardianArguments, RunArguments};
 use crate::failure::{Failure, Outcome};
+use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
+use tidegate_engine::PeakModel;
 use tidegate_types::{Event, Sample};
 
 /// What the main thread waits for.
@@ -26,6 +30,8 @@ pub(crate) enum Message {
     Sample(Box<Sample>, Vec<Event>),
     /// What happened between samples, in order.
     Events(Vec<Event>),
+    /// A trained model that is to be promoted, by the name under which it lies in the store.
+    Model(Arc<str>, Arc<PeakModel>),
     /// Read the policy again.
     Reload(Option<SyncSender<Result<String, String>>>),
     /// End.

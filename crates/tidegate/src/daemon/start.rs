@@ -7,6 +7,8 @@ use super::coder::Coder;
 use super::core::Core;
 use super::fast::FastLane;
 use super::graph;
+use super::models;
+use super::night::Night;
 use super::recorder::Recorder;
 use super::sampler::Sampler;
 use super::{Message, QUEUE};
@@ -53,7 +55,9 @@ pub(super) fn run(arguments: &RunArguments) -> Outcome {
         actor.start()?;
     }
     let coder = Coder::start(&folders, report.layout.clone());
-    let state = Arc::new(Mutex::new(restored_state(&store, engine_config(ceiling))));
+    let mut state = restored_state(&store, engine_config(ceiling));
+    let model = models::furnish(&mut state, &store);
+    let state = Arc::new(Mutex::new(state));
     let shared = Shared::new();
     let calendar = calendar::start(&folders.data, outbox.clone()).map_err(Failure::environment)?;
     let answers = Arc::new(Answers {
@@ -66,12 +70,15 @@ pub(super) fn run(arguments: &RunArguments) -> Outcome {
     let server = open_doors(arguments.port, &folders, &shared, &answers)?;
     greet(&report, &folders, &server, ceiling, arguments);
     let mut first = vec![started(&store), Event::PolicyChanged(text)];
+    first.extend(model);
     first.extend(graph::declared_event(&arguments.graph));
     outbox
         .send(Message::Events(first))
         .map_err(Failure::environment)?;
     let members = graph::start(outbox.clone()).map_err(Failure::environment)?;
+    let night = Night::start(&folders.data, store.reader().clone(), outbox.clone());
     let mut core = Core {
+        night: night.map_err(Failure::environment)?,
         state,
         recorder: Recorder::start(store, folders.data.clone()).map_err(Failure::environment)?,
         actor,

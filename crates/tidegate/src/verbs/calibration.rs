@@ -55,6 +55,10 @@ pub(crate) fn calibration(arguments: &CalibrationArguments) -> Outcome {
     if arguments.format.json {
         return print_json(&view);
     }
+    let folders = Folders::of(&arguments.places);
+    if let Some(result) = crate::train::folder::last_result(&folders.data) {
+        say!("last training: {}", result.words());
+    }
     if view.rows.is_empty() {
         say!("no prediction was scored yet: a window has to close first");
         return Ok(());

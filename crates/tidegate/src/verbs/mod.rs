@@ -12,6 +12,7 @@ pub(crate) mod read;
 pub(crate) mod record;
 pub(crate) mod restore;
 pub(crate) mod top;
+pub(crate) mod train;
 
 use crate::failure::Failure;
 use crate::out::say;

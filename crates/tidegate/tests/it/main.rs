@@ -5,5 +5,6 @@ mod chain;
 mod daemon;
 mod events;
 mod inert;
+mod train;
 mod words;
 mod world;

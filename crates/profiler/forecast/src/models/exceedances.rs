@@ -157,8 +157,9 @@ impl Exceedances {
         counts.map(|count| (f64::from(count) + 0.5) / (f64::from(states) + 1.0))
     }
 
-    /// What the threshold adds; `blocks` is the linear forecast, `chances` what its blocks give for the threshold.
-    pub fn row(&self, past: &Past, blocks: &Blocks, chances: &[f64; WINDOW_COUNT]) -> [f32; THRESHOLD] {
+    /// What the threshold adds; `linear` is the linear forecast with the chances that its blocks give for the
+    /// threshold, where there is one.
+    pub fn row(&self, past: &Past, linear: Option<(&Blocks, &[f64; WINDOW_COUNT])>) -> [f32; THRESHOLD] {
         let mut row = [f32::NAN; THRESHOLD];
         if self.length == 0 {
             return row;
@@ -173,10 +174,12 @@ impl Exceedances {
         self.states(&mut filler);
         self.seasons(&mut filler, past);
         for target in [0, 3, 4] {
-            filler.put((threshold - blocks.point[target]) / blocks.volatility);
+            filler.put(linear.map_or(f64::NAN, |(blocks, _)| {
+                (threshold - blocks.point[target]) / blocks.volatility
+            }));
         }
-        for chance in chances {
-            filler.put(log_odds(*chance));
+        for window in 0..WINDOW_COUNT {
+            filler.put(linear.map_or(f64::NAN, |(_, chances)| log_odds(chances[window])));
         }
         for count in [6, 36, DAY] {
             let greatest = past.tail(count).iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -309,7 +312,7 @@ mod tests {
             let blocks = ridge.forecast().expect("observed");
             for threshold in [3.0, 4.0, 5.0] {
                 let bits = Exceedances::new(&past, threshold);
-                let row = bits.row(&past, &blocks, &blocks.chances(threshold));
+                let row = bits.row(&past, Some((&blocks, &blocks.chances(threshold))));
                 assert!(row[DISTANCE].is_finite());
                 assert!(row.iter().all(|value| !value.is_infinite()), "{length}: {row:?}");
             }

@@ -7,6 +7,8 @@
 //!
 //! Each model of a series stands in a module of its own behind [`SeriesModel`]; [`Kind`] names them.
 //!
+//! `peaks` is the model that answers for the live map: it needs no forecaster of its own per series.
+//!
 //! The models know values and thresholds only: no apps, no units, no waiting. They are pure; the same stream
 //! gives the same bytes.
 
@@ -28,6 +30,7 @@ pub mod mstl;
 pub mod naive;
 pub mod past;
 mod paths;
+pub mod peaks;
 pub mod prophet;
 pub mod ridge;
 pub mod series;

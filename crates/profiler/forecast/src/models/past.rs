@@ -119,6 +119,20 @@ impl Past {
         Ok(steps.min(self.kept + 1))
     }
 
+    /// Puts `values`, oldest first, in place of everything that was kept; the last one is of the step that begins at
+    /// `last_s`. The newest [`KEPT`] of them are kept.
+    pub fn replace(&mut self, last_s: i64, values: impl ExactSizeIterator<Item = f64>) {
+        self.values.clear();
+        let over = values.len().saturating_sub(KEPT);
+        self.values.extend(values.skip(over));
+        self.fine.clear();
+        let known = self.values.iter().rev().find(|value| value.is_finite());
+        self.last = known.copied().unwrap_or(f64::NAN);
+        self.last_s = Some(last_s);
+        self.seen = self.values.len() as u64;
+        self.refresh();
+    }
+
     /// To the nearest step, at least one: clocks that tick a little early or late leave no gaps.
     fn steps_between(&self, last_s: i64, time_s: i64) -> usize {
         let passed_s = time_s.saturating_sub(last_s).saturating_add(self.step_s / 2);

@@ -137,7 +137,7 @@ impl Series {
     /// The network's row for one threshold, without one-minute values, and the chances that the residual blocks give.
     pub fn event_row(&self, moment: &Moment, threshold: f64) -> ([f32; EVENT_ROW], [f64; WINDOW_COUNT]) {
         let chances = moment.blocks.chances(threshold);
-        let added = Exceedances::new(&self.past, threshold).row(&self.past, &moment.blocks, &chances);
+        let added = Exceedances::new(&self.past, threshold).row(&self.past, Some((&moment.blocks, &chances)));
         let mut row = [0.0; EVENT_ROW];
         row[..COMMON_ROW].copy_from_slice(&moment.row);
         row[MINUTES].fill(f32::NAN);

@@ -5,6 +5,7 @@
 //! is clear, hardly where it is not. A little forgetting keeps it awake.
 
 use super::log_odds;
+use serde::{Deserialize, Serialize};
 
 /// Variance at the start: of the constant, of the first model's slope, of the others'.
 const START: [f64; 3] = [0.02, 0.01, 0.002];
@@ -14,7 +15,7 @@ const WORTH: f64 = 0.3;
 const FORGETTING: f64 = 1.000_5;
 
 /// The regression of one window.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stack {
     weights: Vec<f64>,
     /// Covariance, row by row.
@@ -32,6 +33,13 @@ impl Stack {
             covariance[place * width + place] = START[place.min(2)];
         }
         Self { weights, covariance }
+    }
+
+    /// For as many models as there are `weights`, which are what their log-odds count at the start.
+    pub fn weighted(weights: &[f64]) -> Self {
+        let mut stack = Self::new(weights.len());
+        stack.weights[1..].copy_from_slice(weights);
+        stack
     }
 
     fn inputs(chances: impl Iterator<Item = f64>) -> Vec<f64> {

@@ -7,5 +7,6 @@ mod leads;
 mod real;
 mod robust;
 mod sim;
+mod trained;
 mod treated;
 mod units;

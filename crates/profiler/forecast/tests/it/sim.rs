@@ -99,6 +99,8 @@ pub(crate) struct Sim {
     pub(crate) map: ContentionMap,
     pub(crate) outcomes: Vec<Outcome>,
     pub(crate) events: Vec<ContentionEvent>,
+    /// The last sample.
+    pub(crate) seen: Sample,
     random: Seeded,
     step: u64,
 }
@@ -136,6 +138,7 @@ impl Sim {
             map: ContentionMap::default(),
             outcomes: Vec::new(),
             events: Vec::new(),
+            seen: Sample::default(),
             random: Seeded(seed),
             step: 0,
         }
@@ -274,7 +277,20 @@ impl Sim {
         self.outcomes.extend(self.forecaster.take_outcomes());
         self.events.extend(events.iter().cloned());
         self.leases.retain(|lease| lease.end > from);
+        self.seen = sample;
         events
+    }
+
+    /// The app goes, and comes again under another name.
+    pub(crate) fn rename(&mut self, old: &str, new: &str) {
+        let mut managed = self.managed.remove(&AppName::new(old)).expect("an app");
+        self.forecaster.app_went(managed.app.clone(), self.now());
+        managed.app.name = AppName::new(new);
+        self.forecaster.app_came(&managed.app, self.now());
+        for app in self.apps.iter_mut().filter(|app| app.name.as_str() == old) {
+            app.name = AppName::new(new);
+        }
+        self.managed.insert(AppName::new(new), managed);
     }
 
     pub(crate) fn entry(&self, name: &str) -> Option<&MapEntry> {

@@ -14,6 +14,6 @@ mod tree;
 
 pub use bins::Matrix;
 pub(crate) use train::Random;
-pub use train::{Loss, Parameters, train, train_from, train_quantiles};
+pub use train::{Grower, Loss, Parameters, train, train_from, train_quantiles};
 pub(crate) use tree::Node;
 pub use tree::{Forest, QuantileForest, Tree};

@@ -124,39 +124,93 @@ pub fn train_from(
 fn boost(
     matrix: &Matrix,
     targets: &[f32],
-    (base, mut scores): (f32, Vec<f32>),
+    (base, scores): (f32, Vec<f32>),
     loss: Loss,
     parameters: &Parameters,
     mut keep_going: impl FnMut(usize) -> bool,
 ) -> Forest {
-    let rows = scores.len();
-    let mut forest = Forest {
-        width: matrix.width(),
-        base,
-        trees: Vec::new(),
-    };
-    let mut random = Random(parameters.seed);
+    let mut grower = Grower::new(matrix, targets, base, scores, loss, parameters);
     for round in 0..parameters.trees {
-        if rows == 0 || !keep_going(round) {
+        if grower.scores.is_empty() || !keep_going(round) {
             break;
         }
-        let gradients = gradients_of(&scores, targets, loss);
-        let mut sampled = sample(rows, parameters.row_share, &mut random);
-        let features = features_of(matrix, parameters, &mut random);
-        let (mut tree, ranges) = grow(matrix, &gradients, &mut sampled, &features, parameters);
-        if let Loss::Quantile(level) = loss {
-            renew_leaves(&mut tree, &ranges, &sampled, targets, &scores, level);
+        grower.grow();
+    }
+    grower.forest
+}
+
+/// Boosting tree by tree, so that a caller may stop anywhere, keep what there is, and go on later as if it had not.
+pub struct Grower<'a> {
+    matrix: &'a Matrix,
+    targets: &'a [f32],
+    scores: Vec<f32>,
+    loss: Loss,
+    parameters: &'a Parameters,
+    random: Random,
+    forest: Forest,
+}
+
+impl<'a> Grower<'a> {
+    /// Nothing grown yet. `scores` is what is said of each row before the first tree, `base` what the forest says by
+    /// itself; there are as many targets as scores.
+    pub fn new(
+        matrix: &'a Matrix,
+        targets: &'a [f32],
+        base: f32,
+        scores: Vec<f32>,
+        loss: Loss,
+        parameters: &'a Parameters,
+    ) -> Self {
+        Self {
+            matrix,
+            targets,
+            scores,
+            loss,
+            parameters,
+            random: Random(parameters.seed),
+            forest: Forest {
+                width: matrix.width(),
+                base,
+                trees: Vec::new(),
+            },
+        }
+    }
+
+    /// Goes on after `trees`, with the generator as it was after them: see [`Grower::kept`].
+    pub fn resume(&mut self, trees: Vec<Tree>, random: u64) {
+        for tree in trees {
+            self.add(tree);
+        }
+        self.random = Random(random);
+    }
+
+    /// Grows one tree.
+    pub fn grow(&mut self) {
+        let gradients = gradients_of(&self.scores, self.targets, self.loss);
+        let mut sampled = sample(self.scores.len(), self.parameters.row_share, &mut self.random);
+        let features = features_of(self.matrix, self.parameters, &mut self.random);
+        let (mut tree, ranges) = grow(self.matrix, &gradients, &mut sampled, &features, self.parameters);
+        if let Loss::Quantile(level) = self.loss {
+            renew_leaves(&mut tree, &ranges, &sampled, self.targets, &self.scores, level);
         }
         for leaf in &mut tree.leaves {
-            *leaf *= parameters.learning_rate;
+            *leaf *= self.parameters.learning_rate;
         }
-        let binned = BinnedTree::new(&tree, matrix);
-        for (row, score) in scores.iter_mut().enumerate() {
-            *score += tree.leaves[binned.leaf_of(matrix.row(row))];
-        }
-        forest.trees.push(tree);
+        self.add(tree);
     }
-    forest
+
+    fn add(&mut self, tree: Tree) {
+        let binned = BinnedTree::new(&tree, self.matrix);
+        for (row, score) in self.scores.iter_mut().enumerate() {
+            *score += tree.leaves[binned.leaf_of(self.matrix.row(row))];
+        }
+        self.forest.trees.push(tree);
+    }
+
+    /// What was grown, and the generator's state: what [`Grower::resume`] goes on from.
+    pub fn kept(&self) -> (&Forest, u64) {
+        (&self.forest, self.random.0)
+    }
 }
 
 /// Trains all `levels` (each between 0 and 1) at once: each round's tree is shaped by the pinball loss of one level
