@@ -2,6 +2,7 @@
 
 use crate::{Config, State};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tidegate_forecast::Forecaster;
@@ -30,13 +31,13 @@ pub enum CheckpointError {
     Policy(String),
 }
 
-/// What is written: the state with the policy as text.
+/// What is written: the state with the policy as text. What is large is borrowed for writing.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Saved {
+pub(crate) struct Saved<'a> {
     pub(crate) config: Config,
     pub(crate) apps: Apps,
     pub(crate) policy_text: Arc<str>,
-    pub(crate) forecaster: Forecaster,
+    pub(crate) forecaster: Cow<'a, Forecaster>,
     pub(crate) planner: Planner,
     pub(crate) map: ContentionMap,
     pub(crate) sample: Sample,
@@ -51,7 +52,7 @@ impl State {
             config: self.config.clone(),
             apps: self.apps.clone(),
             policy_text: self.policy_text.clone(),
-            forecaster: self.forecaster.clone(),
+            forecaster: Cow::Borrowed(&self.forecaster),
             planner: self.planner.clone(),
             map: self.map.clone(),
             sample: self.sample.clone(),

@@ -145,14 +145,14 @@ impl State {
         criticality::flow(&mut self.apps, &calls);
     }
 
-    pub(crate) fn from_saved(saved: Saved, policy: Policy) -> Self {
+    pub(crate) fn from_saved(saved: Saved<'_>, policy: Policy) -> Self {
         let text = saved.policy_text;
         let mut state = Self {
             config: saved.config,
             apps: saved.apps,
             policy: Policy::default(),
             policy_text: text.clone(),
-            forecaster: saved.forecaster,
+            forecaster: saved.forecaster.into_owned(),
             planner: saved.planner,
             map: saved.map,
             sample: saved.sample,

@@ -92,7 +92,9 @@ fn main() -> Result<(), Failure> {
     for path in &fine {
         let mut found = peaks(path)?;
         if before_split {
-            found.iter_mut().for_each(|trace| trace.end = trace.end * 3 / 4);
+            for trace in &mut found {
+                trace.end = trace.end * 3 / 4;
+            }
         }
         traces.append(&mut found);
     }

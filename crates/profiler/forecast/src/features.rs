@@ -6,6 +6,7 @@
 //! it: one model serves a unit of a minute and one of a month. Contention that a repeating pattern explains is
 //! left out, or it would be counted twice.
 
+use crate::ring::push;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -155,13 +156,6 @@ impl Default for History {
             assumed_onsets: PRIOR_ONSETS,
         }
     }
-}
-
-fn push<T>(ring: &mut VecDeque<T>, value: T, kept: usize) {
-    if ring.len() >= kept {
-        ring.pop_front();
-    }
-    ring.push_back(value);
 }
 
 fn slot(utc_ms: i64, length_ms: i64, slots: u16) -> usize {

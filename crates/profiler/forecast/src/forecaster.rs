@@ -321,7 +321,7 @@ impl Forecaster {
     /// Lets the trained model look at units whose forecast is old.
     fn foretell(&mut self, now: Moment) {
         let last_s = self.last.map(|last| last.boot.seconds());
-        let mut left = self.usage.allowance(self.units.len());
+        let mut left = usage::allowance(self.units.len());
         let mut past = usage::room();
         for state in self.units.values_mut() {
             if Some(state.read_s) != last_s || left == 0 {

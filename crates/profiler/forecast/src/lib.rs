@@ -30,6 +30,7 @@ pub mod models;
 mod periodic;
 mod readings;
 mod report;
+mod ring;
 mod score;
 mod signs;
 mod sums;

@@ -9,6 +9,7 @@
 use crate::features::Features;
 use crate::model::WINDOWS;
 use crate::periodic::Named;
+use crate::ring::push;
 use crate::timeline::{Happened, Timeline};
 use crate::usage::Witness;
 use serde::{Deserialize, Serialize};
@@ -167,7 +168,7 @@ impl Scorer {
         if self.open.len() >= OPEN_MAX {
             self.drop_first();
         }
-        self.open.push_back(prediction);
+        push(&mut self.open, prediction, OPEN_MAX);
     }
 
     /// The last prediction that was made, as long as its longest window is open.

@@ -28,9 +28,9 @@ pub(crate) struct Peak {
     pub(crate) censored: bool,
 }
 
-/// Bound on the state of one unit: histories of some 17 KiB, and open predictions, of which a busy unit has up to
+/// Bound on the state of one unit: histories of some 11 KiB, and open predictions, of which a busy unit has up to
 /// one every ten seconds of the longest window and as many again for its events, of some 90 bytes each.
-pub const UNIT_STATE_BYTES_MAX: usize = 112 * 1024;
+pub const UNIT_STATE_BYTES_MAX: usize = 104 * 1024;
 
 /// The state of one unit.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

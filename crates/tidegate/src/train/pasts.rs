@@ -38,7 +38,7 @@ pub(crate) fn of(reader: &Reader, now_utc_ms: i64) -> Result<Vec<UnitPast>, Hist
     for (_, unit) in units.into_iter().take(UNITS_MAX) {
         if let Some(fields) = fields_of(&unit) {
             let steps = steps(reader, &fields, &range)?;
-            pasts.extend(marks.past(&unit, steps, fields.capacity.is_some()));
+            pasts.extend(marks.past(&unit, &steps, fields.capacity.is_some()));
         }
     }
     Ok(pasts)
@@ -168,7 +168,7 @@ impl Marks {
     }
 
     /// The unit's past from its first measured step to its last.
-    fn past(&self, unit: &Unit, steps: BTreeMap<i64, f32>, has_capacity: bool) -> Option<UnitPast> {
+    fn past(&self, unit: &Unit, steps: &BTreeMap<i64, f32>, has_capacity: bool) -> Option<UnitPast> {
         let (first, last) = (*steps.keys().next()?, *steps.keys().next_back()?);
         let (contended, treated) = (self.contended.get(unit), self.treated.get(unit));
         let has = |list: Option<&BTreeSet<i64>>, at: i64| list.is_some_and(|list| list.contains(&at));

@@ -6,8 +6,9 @@
 //! overlap, so an outcome weighs as much as the time since the one before is of the window. A peak that is only known
 //! as a lower bound counts where it is above what was said.
 
-use super::track::{Level, ROW_S, push};
+use super::track::{Level, ROW_S};
 use crate::model::WINDOWS;
+use crate::ring::push;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use tidegate_types::{PeakPlace, PredictionId, Quantiles};

@@ -4,6 +4,7 @@
 //! row of a time in which the app was not there is unknown, and a row in which it waited may be a lower bound.
 //! All rings are written at the same moments, so that equal places from the newest on are equal times.
 
+use crate::ring::push;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -76,13 +77,6 @@ pub(super) struct Track {
     block: Filling,
     /// Rows since it was last known.
     unknown_rows: u32,
-}
-
-pub(super) fn push<T>(ring: &mut VecDeque<T>, value: T, kept: usize) {
-    if ring.len() >= kept {
-        ring.pop_front();
-    }
-    ring.push_back(value);
 }
 
 impl Track {

@@ -5,6 +5,7 @@
 //! scored; where the trained one costs more than it brings it stands down until it has earned its place again. After a
 //! promotion the model before goes on in the shadow for a while: where the new one does worse, it is taken back.
 
+mod height;
 pub(crate) mod peaks;
 
 use crate::model::WINDOWS;
@@ -121,6 +122,11 @@ impl Default for Usage {
     }
 }
 
+/// Forecasts of one map that may be made among `units`.
+pub(crate) fn allowance(units: usize) -> usize {
+    PER_MAP_MIN.max(units / 5)
+}
+
 impl Usage {
     /// Names of the models that must be on the shelf for the next map.
     pub(crate) fn needed(&self) -> impl Iterator<Item = &Arc<str>> {
@@ -192,11 +198,6 @@ impl Usage {
         self.generation = self.generation.wrapping_add(1);
         self.trial_cost = 0.0;
         self.trial_worth = 0.0;
-    }
-
-    /// Forecasts of one map that may be made among `units`.
-    pub(crate) fn allowance(&self, units: usize) -> usize {
-        PER_MAP_MIN.max(units / 5)
     }
 
     /// Makes the unit's forecast anew where it is old; true where it was. `past` is room to work in.

@@ -4,20 +4,22 @@
 //! found again. A forecast lays them out as steps that end with the last whole minute: nothing is older than a minute.
 //! What was not measured is NaN. A clock that is set back moves what is kept along; one that is set forward leaves a gap.
 
-use crate::models::past::{DAY, KEPT, Past};
+use super::height::Height;
+use crate::models::past::{KEPT, Past};
 use crate::models::peaks::matched_threshold;
+use crate::ring::push;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// Minutes that are kept, and the steps that they are laid out as.
-const MINUTES: usize = 60;
-const MINUTES_PER_STEP: usize = 5;
+const MINUTES: u8 = 60;
+const MINUTES_PER_STEP: u8 = 5;
 /// Steps over which the share of those with contention is counted: a week.
 const COUNTED: f32 = 2016.0;
 /// Steps that a start from similar units is worth.
 const KIN_STEPS: f32 = 12.0;
 
-/// The peaks of one unit: at most some 11 KB.
+/// The peaks of one unit: at most some 5 KB.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Peaks {
     /// Number of the minute that is being gathered, since the epoch.
@@ -27,7 +29,7 @@ pub(crate) struct Peaks {
     step: Gathered,
     /// Closed minutes and closed steps, newest last.
     minutes: VecDeque<f32>,
-    steps: Vec<f32>,
+    steps: VecDeque<Height>,
     /// Steps that were counted, and those of them with contention; both fade.
     counted: f32,
     contended: f32,
@@ -69,11 +71,11 @@ impl Peaks {
     }
 
     fn close(&mut self, from: i64, to: i64) {
-        let per_step = MINUTES_PER_STEP as i64;
+        let per_step = i64::from(MINUTES_PER_STEP);
         let gathered = std::mem::take(&mut self.gathered);
         self.push_minute(gathered.value());
         let missing = usize::try_from(to - from - 1).unwrap_or(usize::MAX);
-        (0..missing.min(MINUTES)).for_each(|_| self.push_minute(f32::NAN));
+        (0..missing.min(MINUTES.into())).for_each(|_| self.push_minute(f32::NAN));
         let steps =
             usize::try_from(to.div_euclid(per_step) - from.div_euclid(per_step)).unwrap_or(usize::MAX);
         if steps == 0 {
@@ -90,17 +92,11 @@ impl Peaks {
     }
 
     fn push_minute(&mut self, value: f32) {
-        if self.minutes.len() == MINUTES {
-            self.minutes.pop_front();
-        }
-        self.minutes.push_back(value);
+        push(&mut self.minutes, value, MINUTES.into());
     }
 
     fn push_step(&mut self, value: f32) {
-        if self.steps.len() == KEPT + DAY {
-            self.steps.drain(..DAY);
-        }
-        self.steps.push(value);
+        push(&mut self.steps, value.into(), KEPT);
     }
 
     fn count(&mut self, step: Gathered) {
@@ -130,30 +126,29 @@ impl Peaks {
     /// Lays out what is known as steps that end with the last closed minute. False where nothing is.
     pub(crate) fn lay_out(&self, past: &mut Past) -> bool {
         let Some(minute) = self.minute else { return false };
-        let per_step = MINUTES_PER_STEP as i64;
-        let recent = self.minutes.len() / MINUTES_PER_STEP;
+        let per_step = i64::from(MINUTES_PER_STEP);
+        let step_minutes = usize::from(MINUTES_PER_STEP);
+        let recent = self.minutes.len() / step_minutes;
         if recent == 0 {
             return false;
         }
         // Steps that the minutes already tell, and the one that reaches into them.
-        let older = if self.minutes.len() < MINUTES {
+        let older = if self.minutes.len() < usize::from(MINUTES) {
             0
         } else {
             let newest = minute.div_euclid(per_step) - 1;
-            let last_older = (minute - 1 - MINUTES as i64 - (per_step - 1)).div_euclid(per_step);
+            let last_older = (minute - 1 - i64::from(MINUTES) - (per_step - 1)).div_euclid(per_step);
             let told = usize::try_from(newest - last_older).unwrap_or(0);
             self.steps.len().saturating_sub(told)
         };
-        let skipped = self.minutes.len() - recent * MINUTES_PER_STEP;
+        let skipped = self.minutes.len() - recent * step_minutes;
         let step_of = |step: usize| {
-            let from = skipped + step * MINUTES_PER_STEP;
-            let minutes = self.minutes.range(from..from + MINUTES_PER_STEP);
+            let from = skipped + step * step_minutes;
+            let minutes = self.minutes.range(from..from + step_minutes);
             f64::from(minutes.copied().fold(f32::NAN, f32::max))
         };
-        let mut values: Vec<f64> = self.steps[..older]
-            .iter()
-            .map(|value| f64::from(*value))
-            .collect();
+        let steps = self.steps.range(..older);
+        let mut values: Vec<f64> = steps.map(|height| f64::from(*height)).collect();
         values.extend((0..recent).map(step_of));
         past.replace((minute - per_step) * 60, values.into_iter());
         true
@@ -188,8 +183,8 @@ mod tests {
             assert_eq!(past.last_s(), (minutes - 5) * 60);
             let steps = past.len();
             assert!(steps <= KEPT && steps + 1 >= usize::try_from(minutes / 5).expect("positive").min(KEPT));
-            for back in 0..steps.min(12) {
-                let begin = minutes - 5 * (back as i64 + 1);
+            for (back, step) in (0..steps.min(12)).zip(1..) {
+                let begin = minutes - 5 * step;
                 let busy = (begin..begin + 5).any(|minute| minute % 20 == 0);
                 assert_eq!(past.back(back) > 0.5, busy, "{back} steps before {minutes}");
             }

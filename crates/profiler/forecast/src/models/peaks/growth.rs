@@ -114,15 +114,17 @@ pub fn gather(pasts: &[UnitPast]) -> HostRows {
     rows
 }
 
-fn follow(
-    unit: &UnitPast,
-    random: &mut Random,
-    found: &mut Vec<(i64, Box<[f32; EVENT_ROW]>, [bool; WINDOW_COUNT])>,
-) {
+/// When, the row, and whether an event came within each window.
+type Found = (i64, Box<[f32; EVENT_ROW]>, [bool; WINDOW_COUNT]);
+
+fn follow(unit: &UnitPast, random: &mut Random, found: &mut Vec<Found>) {
     let mut past = Past::new(STEP_S);
     let (mut counted, mut contended) = (0.0_f32, 0.0_f32);
-    for (place, step) in unit.steps.iter().enumerate() {
-        let at_s = unit.begin_s + place as i64 * i64::from(STEP_S);
+    for (place, (at_s, step)) in (unit.begin_s..)
+        .step_by(STEP_S as usize)
+        .zip(&unit.steps)
+        .enumerate()
+    {
         // Time rises by the length of a step, so it is always taken.
         let _ = past.push(at_s, f64::from(step.highest));
         if !step.highest.is_nan() {
@@ -308,7 +310,7 @@ mod tests {
         let mut random = Random(3);
         let mut unit = |phase: usize| {
             let steps = (0..2500).map(|step| {
-                let due = (step + phase) % 10 == 0;
+                let due = (step + phase).is_multiple_of(10);
                 let came = if foreseeable { due } else { random.unit() < 0.1 };
                 let noise = random.unit() as f32 * 0.2;
                 let rise = foreseeable && (step + phase) % 10 == 9;
