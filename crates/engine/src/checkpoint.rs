@@ -10,7 +10,7 @@ use tidegate_plan::{Planner, policy};
 use tidegate_types::{Apps, ContentionMap, KnobValue, LeaseId, Plan, Sample};
 
 /// Raised when the layout of anything inside changes.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 
 /// Why bytes are not a state.
 #[derive(Debug, thiserror::Error)]

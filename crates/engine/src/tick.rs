@@ -79,6 +79,7 @@ fn apply(state: &mut State, now: Moment, event: &Event, notices: &mut Vec<Notice
         Event::Declared(declared) => state.forecaster.declare(declared.clone()),
         Event::Withdrawn(name) => state.forecaster.withdraw(name),
         Event::Expected(firings) => state.forecaster.expect(firings, now),
+        Event::LocalTime { offsets, holidays } => state.forecaster.keep_time(offsets, holidays),
         Event::Dependencies { origin, edges } => state.forecaster.depend(*origin, edges, now),
         Event::ModelPromoted(name) => state.forecaster.promote(name),
         Event::VariantReady { .. }

@@ -127,6 +127,9 @@ pub(crate) struct RunArguments {
     /// File that declares which app calls which: .toml, .json (service graph) or .dot; may be given more than once.
     #[arg(long, value_name = "FILE")]
     pub(crate) graph: Vec<PathBuf>,
+    /// Holidays, which are lived as Sundays: lines of a day and a name, as in `2026-12-25 Christmas`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) holidays: Option<PathBuf>,
     /// Lower every mode of the policy to this.
     #[arg(long, value_enum)]
     pub(crate) mode: Option<ModeArgument>,

@@ -6,6 +6,7 @@ mod daemon;
 mod doctor;
 mod edges;
 mod failure;
+mod local_time;
 mod out;
 mod place;
 mod policy_file;

@@ -125,6 +125,13 @@ pub enum Event {
     Withdrawn(Arc<str>),
     /// All firings of timers and cron tables in the time ahead; they take the place of those said before.
     Expected(Vec<ExpectedEvent>),
+    /// Local time of the host, in the time around now; it takes the place of what was said before.
+    LocalTime {
+        /// From when on (Unix seconds, rising) it is how many seconds ahead of UTC; the first holds before, too.
+        offsets: Vec<(i64, i32)>,
+        /// Days off: local days counted from 1970-01-01, and their names.
+        holidays: Vec<(i64, Arc<str>)>,
+    },
     /// Dependencies: all that are declared, or those that were seen just now.
     Dependencies {
         /// How they are known.

@@ -6,6 +6,7 @@
 //! it: one model serves a unit of a minute and one of a month. Contention that a repeating pattern explains is
 //! left out, or it would be counted twice.
 
+use crate::models::calendar::Calendar;
 use crate::ring::push;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -158,8 +159,27 @@ impl Default for History {
     }
 }
 
-fn slot(utc_ms: i64, length_ms: i64, slots: u16) -> usize {
-    (utc_ms.rem_euclid(length_ms) * i64::from(slots) / length_ms) as usize
+/// What the clock on the wall shows: days and weeks go by it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wall {
+    /// As if it were milliseconds since the Unix epoch.
+    ms: i64,
+    /// Saturday, Sunday or a holiday.
+    day_off: bool,
+}
+
+impl Wall {
+    pub(crate) fn new(calendar: &Calendar, utc_ms: i64) -> Self {
+        let at_s = utc_ms.div_euclid(1000);
+        Self {
+            ms: utc_ms.saturating_add(calendar.offset_s(at_s) * 1000),
+            day_off: calendar.weekday(at_s) >= 5,
+        }
+    }
+}
+
+fn slot(wall_ms: i64, length_ms: i64, slots: u16) -> usize {
+    (wall_ms.rem_euclid(length_ms) * i64::from(slots) / length_ms) as usize
 }
 
 const DAY_MS: i64 = 86_400_000;
@@ -195,7 +215,7 @@ impl History {
     pub(crate) fn observe(
         &mut self,
         now_s: f64,
-        utc_ms: i64,
+        wall: Wall,
         ratio: Option<f64>,
         above: Option<bool>,
         interval_s: f64,
@@ -214,37 +234,37 @@ impl History {
         }
         let minute = (now_s / 60.0).floor() as i64;
         if self.minute.number != minute {
-            self.close_minute(utc_ms);
+            self.close_minute(wall.ms);
             self.minute = Gathering::new(minute);
         }
         let five = minute.div_euclid(5);
         if self.five.number != five {
-            self.close_five(utc_ms);
+            self.close_five(wall.ms);
             self.five = Gathering::new(five);
         }
         self.minute.add(ratio, above, interval_s as f32);
         self.five.add(ratio, above, interval_s as f32);
     }
 
-    fn close_minute(&mut self, utc_ms: i64) {
+    fn close_minute(&mut self, wall_ms: i64) {
         if self.minute.labelled > 0.0 || self.minute.seconds > 0.0 {
             let piece = self.minute.piece();
             push(&mut self.minutes, piece, MINUTES_KEPT);
             remember(
                 &mut self.hour,
-                slot(utc_ms - 30_000, HOUR_MS, HOUR_SLOTS),
+                slot(wall_ms - 30_000, HOUR_MS, HOUR_SLOTS),
                 piece.above,
             );
         }
     }
 
-    fn close_five(&mut self, utc_ms: i64) {
+    fn close_five(&mut self, wall_ms: i64) {
         if self.five.labelled > 0.0 || self.five.seconds > 0.0 {
             let piece = self.five.piece();
             push(&mut self.fives, piece, FIVES_KEPT);
             remember(
                 &mut self.day,
-                slot(utc_ms - 150_000, DAY_MS, DAY_SLOTS),
+                slot(wall_ms - 150_000, DAY_MS, DAY_SLOTS),
                 piece.above,
             );
         }
@@ -311,7 +331,7 @@ impl History {
     }
 
     /// What the event model sees at this moment.
-    pub(crate) fn features(&self, now_s: f64, utc_ms: i64) -> Features {
+    pub(crate) fn features(&self, now_s: f64, wall: Wall) -> Features {
         let recent = |count: usize| self.seconds.iter().rev().take(count).copied();
         let older = self.seconds.iter().rev().skip(30).copied();
         let above_minutes =
@@ -320,9 +340,7 @@ impl History {
         let since = self
             .last_above_s
             .map_or(f32::NAN, |at_s| ((now_s - at_s).max(0.0) / 60.0).ln_1p() as f32);
-        let angle = utc_ms.rem_euclid(DAY_MS) as f64 / DAY_MS as f64 * std::f64::consts::TAU;
-        // The epoch was a Thursday.
-        let weekend = (utc_ms.div_euclid(DAY_MS) + 4).rem_euclid(7) % 6 == 0;
+        let angle = wall.ms.rem_euclid(DAY_MS) as f64 / DAY_MS as f64 * std::f64::consts::TAU;
         let values = [
             1.0 - mean(recent(10)),
             1.0 - highest(recent(SECONDS_KEPT)),
@@ -332,11 +350,11 @@ impl History {
             above_minutes(MINUTES_KEPT),
             day,
             since,
-            self.day[slot(utc_ms, DAY_MS, DAY_SLOTS)],
-            self.hour[slot(utc_ms, HOUR_MS, HOUR_SLOTS)],
+            self.day[slot(wall.ms, DAY_MS, DAY_SLOTS)],
+            self.hour[slot(wall.ms, HOUR_MS, HOUR_SLOTS)],
             angle.sin() as f32,
             angle.cos() as f32,
-            f32::from(u8::from(weekend)),
+            f32::from(u8::from(wall.day_off)),
             (self.watched_s / 3600.0).ln_1p() as f32,
         ];
         Features {
@@ -349,18 +367,23 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
+
+    fn utc(ms: i64) -> Wall {
+        Wall::new(&Calendar::default(), ms)
+    }
 
     #[test]
     fn what_is_not_known_is_missing_and_memory_is_bounded() {
         let mut history = History::default();
-        let fresh = history.features(0.0, 0);
+        let fresh = history.features(0.0, utc(0));
         assert!(fresh.values[..10].iter().all(|value| value.is_nan()));
         for second in 0..200_000 {
             let at_s = f64::from(second);
-            history.observe(at_s, second.into(), Some(0.5), Some(second % 1000 < 10), 1.0);
+            history.observe(at_s, utc(second.into()), Some(0.5), Some(second % 1000 < 10), 1.0);
         }
         assert!(history.seconds.len() <= SECONDS_KEPT && history.fives.len() <= FIVES_KEPT);
-        let features = history.features(200_000.0, 200_000);
+        let features = history.features(200_000.0, utc(200_000));
         assert!((features.values[0] - 0.5).abs() < 1e-6);
         assert!(
             (features.values[6] - 0.01).abs() < 0.005,
@@ -374,14 +397,34 @@ mod tests {
         let mut history = History::default();
         for second in 0..(3 * 86_400_i64) {
             let above = (36_000..37_800).contains(&(second % 86_400));
-            history.observe(second as f64, second * 1000, Some(0.5), Some(above), 1.0);
+            history.observe(second as f64, utc(second * 1000), Some(0.5), Some(above), 1.0);
         }
-        let at = |second: i64| history.features(300_000.0, second * 1000).values[8];
+        let at = |second: i64| history.features(300_000.0, utc(second * 1000)).values[8];
         assert!(
             at(36_500) > 0.9 && at(60_000) < 0.1,
             "{} {}",
             at(36_500),
             at(60_000)
         );
+    }
+
+    #[test]
+    fn a_time_of_day_is_found_again_after_the_clocks_jumped() {
+        // Vienna: summer time begins on Sunday, 29 March 2026, 01:00 UTC; Easter Monday is 6 April.
+        let jump_s = 1_774_746_000;
+        let easter = BTreeMap::from([(20_549, "Easter Monday".to_owned())]);
+        let vienna = Calendar::new(vec![(0, 3600), (jump_s, 7200)], easter);
+        let mut history = History::default();
+        let at = |second: i64| Wall::new(&vienna, second * 1000);
+        // Contention from ten to half past ten, by the clock on the wall, on the three days before.
+        for second in jump_s - 3 * 86_400..jump_s {
+            let above = (36_000..37_800).contains(&vienna.of_day_s(second));
+            history.observe(second as f64, at(second), Some(0.5), Some(above), 1.0);
+        }
+        let seen = |second: i64| history.features(second as f64, at(second)).values[8];
+        let ten_s = jump_s + 7 * 3600;
+        assert!(seen(ten_s + 300) > 0.9 && seen(ten_s + 3900) < 0.1);
+        let day_off = |days: i64| history.features(0.0, at(ten_s + days * 86_400)).values[12];
+        assert_eq!([0, 1, 7, 8, 9].map(day_off), [1.0, 0.0, 1.0, 1.0, 0.0]);
     }
 }

@@ -6,9 +6,11 @@ use crate::declared::Calendar;
 use crate::demand::AppDemand;
 use crate::drivers::Drivers;
 use crate::events::Reading;
+use crate::features::Wall;
 use crate::kin::{self, Gone};
 use crate::map::{About, CALIBRATIONS, Shared, calibration_of, entry};
 use crate::model::{EventModel, Logistic, Model};
+use crate::models::calendar::Calendar as LocalTime;
 use crate::models::peaks::PeakModel;
 use crate::readings::{Reader, held_from_above, in_effect};
 use crate::report::{DependencyReport, UnitScore};
@@ -45,6 +47,7 @@ pub struct Forecaster {
     units: BTreeMap<Unit, UnitState>,
     demands: BTreeMap<AppName, AppDemand>,
     calendar: Calendar,
+    local_time: Arc<LocalTime>,
     signs: Signs,
     sums: Sums,
     gone: Gone,
@@ -71,6 +74,7 @@ impl Forecaster {
             demands: BTreeMap::new(),
             usage: Usage::default(),
             calendar: Calendar::default(),
+            local_time: Arc::default(),
             signs: Signs::default(),
             sums: Sums::default(),
             gone: Gone::default(),
@@ -103,6 +107,7 @@ impl Forecaster {
         self.signs
             .observe(&self.demands, apps, &mut self.units, sample.now, interval_s);
         self.notices.extend(self.signs.remarks(apps, now_s));
+        let wall = Wall::new(&self.local_time, sample.now.utc_ms);
         let readings = Reader::new(sample, apps, &self.demands, active_leases).read();
         for reading in &readings {
             if !self.units.contains_key(&reading.unit) && self.units.len() >= UNITS_MAX {
@@ -115,7 +120,7 @@ impl Forecaster {
             let Some(state) = self.units.get_mut(&reading.unit) else {
                 continue;
             };
-            events.extend(state.observe(reading, sample.now, interval_s));
+            events.extend(state.observe(reading, sample.now, wall, interval_s));
         }
         for (unit, state) in &mut self.units {
             if state.read_s != now_s {
@@ -212,6 +217,18 @@ impl Forecaster {
 
     fn notice(&mut self, severity: Severity, text: String) {
         self.notices.push(Notice { severity, text });
+    }
+
+    /// Goes by another local time from now on: by what it was ahead of UTC (from when on, Unix seconds, and by how many
+    /// seconds) and by days off (local days counted from 1970-01-01, and their names). Until it is told, it is UTC.
+    pub fn keep_time(&mut self, offsets: &[(i64, i32)], holidays: &[(i64, Arc<str>)]) {
+        let holidays = holidays.iter().map(|(day, name)| (*day, name.to_string()));
+        self.local_time = Arc::new(LocalTime::new(offsets.to_vec(), holidays.collect()));
+    }
+
+    /// The local time that days and weeks go by.
+    pub fn local_time(&self) -> &Arc<LocalTime> {
+        &self.local_time
     }
 
     /// Takes in an announced event.
@@ -323,6 +340,7 @@ impl Forecaster {
         let last_s = self.last.map(|last| last.boot.seconds());
         let mut left = usage::allowance(self.units.len());
         let mut past = usage::room();
+        past.set_calendar(&self.local_time);
         for state in self.units.values_mut() {
             if Some(state.read_s) != last_s || left == 0 {
                 continue;
@@ -376,6 +394,7 @@ impl Forecaster {
             windows_s: self.config.windows_s,
             model: &self.model,
             usage: &self.usage,
+            local_time: &self.local_time,
             calibrations: &self.calibrations,
         };
         let drivers = Drivers::new(&self.demands);

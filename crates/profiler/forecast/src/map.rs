@@ -9,9 +9,10 @@ use crate::calibrate::Calibration;
 use crate::confidence::{Grounds, confidence};
 use crate::declared::Announced;
 use crate::events::Label;
-use crate::features::Features;
+use crate::features::{Features, Wall};
 use crate::leads::{Led, Sign};
 use crate::model::{EventModel, Model, WINDOWS};
+use crate::models::calendar::Calendar as LocalTime;
 use crate::periodic::Expected;
 use crate::score::{Evidence, Prediction};
 use crate::sums::Asked;
@@ -64,6 +65,7 @@ pub(crate) struct Shared<'a> {
     pub(crate) windows_s: [u32; WINDOWS],
     pub(crate) model: &'a Model,
     pub(crate) usage: &'a Usage,
+    pub(crate) local_time: &'a LocalTime,
     /// Of repeating bursts, of the event model, of signs that come before, of demand against what there is, and of the
     /// trained model.
     pub(crate) calibrations: &'a [Calibration; CALIBRATIONS],
@@ -202,7 +204,8 @@ struct Said {
 
 fn say(state: &UnitState, about: &About, now: Moment, shared: &Shared) -> Said {
     let until = |window: usize| now.boot.seconds() + f64::from(shared.windows_s[window]);
-    let features = state.history.features(now.boot.seconds(), now.utc_ms);
+    let wall = Wall::new(shared.local_time, now.utc_ms);
+    let features = state.history.features(now.boot.seconds(), wall);
     let simple = classifier(state, shared.model, &features);
     let (classifier, trained) = with_trained(state, shared.usage, simple);
     let causes = Causes {

@@ -1,7 +1,7 @@
 //! What is remembered of one unit, and how a reading changes it.
 
 use crate::events::{Change, Label, Labeller, Open, Reading};
-use crate::features::History;
+use crate::features::{History, Wall};
 use crate::kin::Start;
 use crate::leads::{Leads, Sign};
 use crate::periodic::{Explained, Named, Periodic};
@@ -82,6 +82,7 @@ impl UnitState {
         &mut self,
         reading: &Reading,
         now: Moment,
+        wall: Wall,
         interval_s: f64,
     ) -> Option<ContentionEvent> {
         let now_s = now.boot.seconds();
@@ -126,7 +127,7 @@ impl UnitState {
             Label::Ongoing => Some(!self.explained),
             _ => Some(false),
         };
-        self.history.observe(now_s, now.utc_ms, share, above, interval_s);
+        self.history.observe(now_s, wall, share, above, interval_s);
         event
     }
 

@@ -192,6 +192,7 @@ pub(crate) fn is_decision(event: &Event) -> bool {
         | Event::AppWent(_)
         | Event::Waiting { .. }
         | Event::Expected(_)
+        | Event::LocalTime { .. }
         | Event::Dependencies { .. } => false,
         Event::Started { .. }
         | Event::PolicyChanged(_)

@@ -1,10 +1,15 @@
-//! The calendar's edge to the world: cron tables and timers of this host, and announced events that come again by the
-//! wall clock.
+//! The calendar's edge to the world: local time, holidays, cron tables and timers of this host, and announced events that
+//! come again by the wall clock.
 //!
-//! A thread turns them into events with plain times, two hours ahead, so that the loop, and a replay of it, needs no
-//! time zone. Events that repeat by the clock are announced one at a time: the next one when the one before is over.
+//! A thread turns them into events with plain times, two hours ahead, and says how far local time is from UTC, so that
+//! the loop, and a replay of it, looks up no time zone. Events that repeat by the clock are announced one at a time: the
+//! next one when the one before is over.
 
 use super::Message;
+use crate::failure::Failure;
+use crate::local_time::{self, Holidays};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -44,6 +49,12 @@ pub(crate) enum Order {
 /// The thread's end of the work.
 struct Calendar {
     file: PathBuf,
+    holidays_file: Option<PathBuf>,
+    holidays: Holidays,
+    /// The file could not be read the last time.
+    unread: bool,
+    /// Local time as it was said last.
+    local_time: Option<Event>,
     recurring: Vec<Recurring>,
     outbox: SyncSender<Message>,
     said: Vec<ExpectedEvent>,
@@ -51,12 +62,19 @@ struct Calendar {
     findings: Vec<String>,
 }
 
-/// Starts the thread; what repeats is kept in the data folder.
-pub(super) fn start(data: &Path, outbox: SyncSender<Message>) -> std::io::Result<SyncSender<Order>> {
+/// Starts the thread; what repeats is kept in the data folder. A file of holidays that cannot be read is refused.
+pub(super) fn start(
+    data: &Path,
+    holidays: Option<&Path>,
+    outbox: SyncSender<Message>,
+) -> Result<SyncSender<Order>, Failure> {
     let (orders, inbox) = sync_channel(16);
     let mut calendar = Calendar::open(data, outbox);
+    calendar.holidays = local_time::holidays(holidays)?;
+    calendar.holidays_file = holidays.map(Path::to_owned);
     let thread = std::thread::Builder::new().name("tidegate-calendar".to_owned());
-    thread.spawn(move || calendar.run(&inbox))?;
+    let started = thread.spawn(move || calendar.run(&inbox));
+    started.map_err(Failure::environment)?;
     Ok(orders)
 }
 
@@ -92,6 +110,10 @@ impl Calendar {
         Self {
             recurring: recurring.unwrap_or_default(),
             file,
+            holidays_file: None,
+            holidays: Holidays::new(),
+            unread: false,
+            local_time: None,
             outbox,
             said: Vec::new(),
             said_at: None,
@@ -120,6 +142,7 @@ impl Calendar {
     fn look(&mut self) -> bool {
         let now_utc_ms = crate::when::now_utc_ms();
         let mut events = self.due(now_utc_ms);
+        events.extend(self.local_time(&TimeZone::system(), Timestamp::now()));
         let jobs = read_jobs(Path::new("/"), listed_timers().as_deref());
         events.extend(self.firings(&jobs, now_utc_ms));
         for finding in &jobs.findings {
@@ -129,6 +152,21 @@ impl Calendar {
         }
         self.findings = jobs.findings;
         events.is_empty() || self.outbox.send(Message::Events(events)).is_ok()
+    }
+
+    /// Local time, where it is another than was said: the host's zone or the holidays changed, or a year began.
+    fn local_time(&mut self, zone: &TimeZone, now: Timestamp) -> Option<Event> {
+        match local_time::holidays(self.holidays_file.as_deref()) {
+            Ok(holidays) => (self.holidays, self.unread) = (holidays, false),
+            Err(failure) => {
+                if !std::mem::replace(&mut self.unread, true) {
+                    tracing::warn!("{failure}\nthe holidays that were known before go on");
+                }
+            }
+        }
+        let event = local_time::of_host(zone, now, &self.holidays);
+        let fresh = self.local_time.as_ref() != Some(&event);
+        fresh.then(|| self.local_time.insert(event).clone())
     }
 
     /// The firings ahead, where they are others than were said, or were said long ago.
@@ -247,5 +285,32 @@ mod tests {
             told(&mut again, "2026-10-25T07:20:00Z"),
             Some(at("2026-10-26T07:00:00Z"))
         );
+    }
+
+    #[test]
+    fn local_time_is_said_when_it_is_another() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (outbox, _inbox) = sync_channel(4);
+        let mut calendar = Calendar::open(folder.path(), outbox);
+        let file = folder.path().join("holidays");
+        std::fs::write(&file, "2026-10-26 National Day").expect("written");
+        calendar.holidays_file = Some(file.clone());
+        let zone = |name| TimeZone::get(name).expect("a zone");
+        let now = "2026-07-01T12:00:00Z".parse().expect("a moment");
+        let said = calendar.local_time(&zone("Europe/Vienna"), now);
+        let Some(Event::LocalTime { offsets, holidays }) = said else {
+            panic!("nothing was said");
+        };
+        assert!(offsets.contains(&(1_774_746_000, 7200)), "summer time");
+        assert_eq!(holidays.len(), 1);
+        std::fs::write(&file, "never").expect("written");
+        assert_eq!(
+            calendar.local_time(&zone("Europe/Vienna"), now),
+            None,
+            "what was known goes on"
+        );
+        assert!(calendar.local_time(&zone("America/New_York"), now).is_some());
+        std::fs::write(&file, "").expect("written");
+        assert!(calendar.local_time(&zone("America/New_York"), now).is_some());
     }
 }

@@ -59,7 +59,7 @@ pub(super) fn run(arguments: &RunArguments) -> Outcome {
     let model = models::furnish(&mut state, &store);
     let state = Arc::new(Mutex::new(state));
     let shared = Shared::new();
-    let calendar = calendar::start(&folders.data, outbox.clone()).map_err(Failure::environment)?;
+    let calendar = calendar::start(&folders.data, arguments.holidays.as_deref(), outbox.clone())?;
     let answers = Arc::new(Answers {
         calendar,
         state: state.clone(),

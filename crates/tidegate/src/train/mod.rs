@@ -14,7 +14,9 @@ use folder::{Begun, Folder, Report};
 use rustix::process::{Resource, Rlimit, setpriority_process, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 use std::path::Path;
+use std::sync::Arc;
 use tidegate_engine::{PeakModel, State};
+use tidegate_forecast::models::calendar::Calendar;
 use tidegate_forecast::models::peaks::growth::{Growth, HostRows, gather};
 use tidegate_history::Reader;
 
@@ -107,17 +109,26 @@ fn begin(folder: &Folder, reader: &Reader, base: String, now_utc_ms: i64) -> Res
     let pasts = pasts::of(reader, now_utc_ms).map_err(Failure::environment)?;
     let begun = Begun {
         base,
-        rows: gather(&pasts),
+        rows: gather(&pasts, &local_time(reader)),
     };
     folder.begin(&begun)?;
     Ok(begun.rows)
 }
 
+/// What the loop knew last.
+fn last_state(reader: &Reader) -> Option<State> {
+    let checkpoint = reader.latest_checkpoint().ok()??;
+    State::restore(&checkpoint.state).ok()
+}
+
+/// The local time that the loop went by last.
+fn local_time(reader: &Reader) -> Arc<Calendar> {
+    last_state(reader).map_or_else(Arc::default, |state| state.forecaster().local_time().clone())
+}
+
 /// The model that the loop used last, where it is not the shipped one.
 fn in_force(reader: &Reader) -> Option<PeakModel> {
-    let checkpoint = reader.latest_checkpoint().ok()??;
-    let state = State::restore(&checkpoint.state).ok()?;
-    let name = state.forecaster().model_report().name?;
+    let name = last_state(reader)?.forecaster().model_report().name?;
     let bytes = reader.model(&name).ok()??;
     PeakModel::from_bytes(&bytes).ok()
 }

@@ -3,10 +3,10 @@
 //! With `--stream` by the line protocol, else over whole tables. It opens files and shows how far it is; the models,
 //! the tables and the judging are the forecast room's.
 
-use super::calendar::calendar;
 use super::print_json;
 use crate::cli::BacktestArguments;
 use crate::failure::{Failure, Outcome};
+use crate::local_time;
 use crate::out::say;
 use crate::table;
 use serde::Serialize;
@@ -33,7 +33,7 @@ const NAMED_LINES_MAX: usize = 20;
 /// Streams, or works through tables.
 pub(crate) fn backtest(arguments: &BacktestArguments) -> Outcome {
     let trained = Arc::new(trained(arguments)?);
-    let calendar = calendar(arguments.time_zone.as_deref(), arguments.holidays.as_deref())?;
+    let calendar = local_time::of_backtest(arguments.time_zone.as_deref(), arguments.holidays.as_deref())?;
     let calendar = Arc::new(calendar);
     if arguments.stream {
         return stream(arguments.model, trained, calendar);

@@ -1,7 +1,6 @@
 //! One function per verb.
 
 pub(crate) mod backtest;
-mod calendar;
 pub(crate) mod calibration;
 pub(crate) mod check;
 pub(crate) mod code;

@@ -4,13 +4,14 @@
 //! A [`Calendar`] says how far local time is from UTC at any moment, and which days are holidays. It is a plain table;
 //! the data base of time zones is asked by whoever builds it.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Seconds of a day.
 pub(crate) const DAY_S: i64 = 86_400;
 
 /// Offsets of local time from UTC, and holidays.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Calendar {
     /// From when on (Unix seconds) local time is how many seconds ahead of UTC, in rising order.
     offsets: Vec<(i64, i32)>,

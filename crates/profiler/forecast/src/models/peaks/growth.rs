@@ -5,6 +5,7 @@
 //! out. [`Growth`] grows tree by tree on the older rows and may be kept and resumed between any two; [`Growth::verdict`]
 //! compares it with the model in force on the newest rows, which no tree has seen.
 
+use super::super::calendar::Calendar;
 use super::super::exceedances::DISTANCE;
 use super::super::gbdt::{Forest, Grower, Loss, Matrix, Parameters, Random};
 use super::super::past::{HORIZON, Past};
@@ -12,6 +13,7 @@ use super::super::series::{COMMON_ROW, EVENT_ROW};
 use super::super::{WINDOW_COUNT, WINDOW_TARGETS, targets_of};
 use super::{PeakModel, STEP_S, common_row, event_row, matched_threshold};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// One of this many steps becomes a row.
 const STRIDE: f64 = 4.0;
@@ -95,12 +97,12 @@ impl Verdict {
     }
 }
 
-/// Gathers rows from the past of all units.
-pub fn gather(pasts: &[UnitPast]) -> HostRows {
+/// Gathers rows from the past of all units, which was lived by the local time of `calendar`.
+pub fn gather(pasts: &[UnitPast], calendar: &Arc<Calendar>) -> HostRows {
     let mut found: Vec<(i64, Box<[f32; EVENT_ROW]>, [bool; WINDOW_COUNT])> = Vec::new();
     let mut random = Random(SEED);
     for unit in pasts {
-        follow(unit, &mut random, &mut found);
+        follow(unit, calendar, &mut random, &mut found);
     }
     found.sort_by_key(|(at_s, ..)| *at_s);
     found.drain(..found.len().saturating_sub(ROWS_MAX));
@@ -117,8 +119,9 @@ pub fn gather(pasts: &[UnitPast]) -> HostRows {
 /// When, the row, and whether an event came within each window.
 type Found = (i64, Box<[f32; EVENT_ROW]>, [bool; WINDOW_COUNT]);
 
-fn follow(unit: &UnitPast, random: &mut Random, found: &mut Vec<Found>) {
+fn follow(unit: &UnitPast, calendar: &Arc<Calendar>, random: &mut Random, found: &mut Vec<Found>) {
     let mut past = Past::new(STEP_S);
+    past.set_calendar(calendar);
     let (mut counted, mut contended) = (0.0_f32, 0.0_f32);
     for (place, (at_s, step)) in (unit.begin_s..)
         .step_by(STEP_S as usize)
@@ -335,7 +338,7 @@ mod tests {
     #[test]
     fn an_interrupted_growth_gives_the_same_model() {
         let model = PeakModel::shipped().expect("it is read");
-        let rows = gather(&pasts(true));
+        let rows = gather(&pasts(true), &Arc::default());
         let mut whole = Growth::new(&model, &rows, None).expect("enough");
         finish(&mut whole, 1000);
         let mut kept = None;
@@ -359,7 +362,7 @@ mod tests {
     fn better_is_promoted_and_worse_refused() {
         let model = PeakModel::shipped().expect("it is read");
         for (foreseeable, expect) in [(true, true), (false, false)] {
-            let rows = gather(&pasts(foreseeable));
+            let rows = gather(&pasts(foreseeable), &Arc::default());
             let mut first = Growth::new(&model, &rows, None).expect("enough");
             finish(&mut first, 1000);
             let (grown, verdict) = first.verdict(&model);
@@ -383,7 +386,7 @@ mod tests {
         for unit in &mut units {
             unit.steps.iter_mut().for_each(|step| step.contended = None);
         }
-        let rows = gather(&units);
+        let rows = gather(&units, &Arc::default());
         let refused = Growth::new(&PeakModel::default(), &rows, None)
             .map(|_| ())
             .expect_err("no rows");
