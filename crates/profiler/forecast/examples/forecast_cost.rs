@@ -1,5 +1,5 @@
 //! What the forecast costs: time of a sample and of a map, the share of one core that both take (samples every
-//! second, maps every ten), and the size of the state, by number of apps. The share is CPU time, from
+//! second, maps every ten), and the size of the state and of its checkpoint, by number of apps. The share is CPU time, from
 //! `/proc/self/stat`; it includes making up the samples. The shipped trained model is in force, and every unit has the
 //! eight days of peaks that it reads.
 //!
@@ -117,6 +117,13 @@ fn main() {
     }
 }
 
+/// As a checkpoint packs it.
+fn packed(forecaster: &Forecaster) -> Option<Vec<u8>> {
+    let mut packed = lz4_flex::frame::FrameEncoder::new(Vec::new());
+    postcard::to_io(forecaster, std::io::BufWriter::new(&mut packed)).ok()?;
+    packed.finish().ok()
+}
+
 fn measure(count: usize, bound: bool) {
     let apps = apps(count);
     let mut forecaster = Forecaster::new(ForecastConfig::default());
@@ -152,7 +159,9 @@ fn measure(count: usize, bound: bool) {
     }
     let measured = (SECONDS - MEASURED_FROM) as f64;
     let name = |what: &str| format!("{what}, {units} units");
-    let bytes = postcard::to_stdvec(&forecaster).map_or(0, |bytes| bytes.len());
+    let before = Instant::now();
+    let bytes = packed(&forecaster).map_or(0, |bytes| bytes.len());
+    let packing_s = before.elapsed().as_secs_f64();
     let share = (cpu_s() - cpu_from_s) / measured;
     row(
         &name("one sample taken in"),
@@ -162,7 +171,13 @@ fn measure(count: usize, bound: bool) {
     );
     row(&name("one map"), map_s / measured * 1e4, "ms", None);
     row(&name("share of a core"), share, "cores", bound.then_some(0.05));
-    row(&name("state as bytes"), bytes as f64 / 1e6, "MB", None);
+    row(
+        &name("state as a checkpoint has it"),
+        bytes as f64 / 1e6,
+        "MB",
+        None,
+    );
+    row(&name("packing it"), packing_s * 1e3, "ms", None);
     let resident = resident_bytes() / 1e6;
     row(
         &name("resident memory so far"),
