@@ -1,4 +1,5 @@
-//! The model that chooses: all others on one series, each trusted as far as it has been right there.
+//! The model that chooses: several others on one series, each trusted as far as it has been right there. Those that
+//! were measured to add nothing for their price are not among them.
 //!
 //! Quantiles are a weighted mean of everybody's, with weights that follow the pinball loss (`blend`), refreshed a few
 //! times an hour for ever: a rolling-origin choice that never stops. Chances start from the boosted forests, which the

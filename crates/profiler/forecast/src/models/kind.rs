@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// A model that can be asked for by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// All of them, each trusted as far as it has been right; forests are taught by the host.
+    /// Several of them, each trusted as far as it has been right; forests are taught by the host.
     Auto,
     /// Boosted events and body with residual blocks; needs trained forests to differ from the ridge.
     Boosted,
