@@ -13,7 +13,7 @@ use tidegate_plan::{Planner, policy};
 use tidegate_types::{Apps, ContentionMap, KnobValue, LeaseId, Plan, Sample};
 
 /// Raised when the layout of anything inside changes.
-const VERSION: u32 = 5;
+const VERSION: u32 = 6;
 
 /// Why bytes are not a state.
 #[derive(Debug, thiserror::Error)]

@@ -30,7 +30,9 @@ pub use input::{
     DeclaredEvent, Event, ExpectedEvent, Input, Notice, Output, Severity, WriteFailure, WriteResult,
 };
 pub use lease::{Cause, Knob, KnobValue, Lease, LeaseId, Trigger};
-pub use map::{ContentionMap, Driver, MapEntry, PredictionId, Quantiles, Source, WindowProbability};
+pub use map::{
+    AppDemand, ContentionMap, Driver, MapEntry, PredictionId, Quantiles, Source, WindowProbability,
+};
 pub use plan::{Advice, Plan, Recompile, Scenario, Shift, ShiftTarget, TrialVerdict};
 pub use sample::{Row, Sample};
 pub use time::{BootTime, Moment};

@@ -82,6 +82,9 @@ pub struct MapEntry {
     pub end: Option<Quantiles>,
     /// Expected peak of demand, in the unit's own measure (cores, bytes, bytes/s).
     pub peak: Option<Quantiles>,
+    /// True where the peaks that were seen were cut off: the real one may be higher.
+    #[serde(default)]
+    pub peak_censored: bool,
     /// Apps that drive it, largest share first.
     pub drivers: Vec<Driver>,
     /// One sentence: why.
@@ -106,6 +109,20 @@ impl MapEntry {
     }
 }
 
+/// What an app has asked for in the last minutes, where usage does not say it: something held it back, or it takes
+/// whatever it is allowed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AppDemand {
+    /// Who.
+    pub app: AppName,
+    /// Demand for CPU over the last minutes, in cores.
+    pub cores: Quantiles,
+    /// True where the upper part is only a lower bound: it was never seen asking for so much while free.
+    pub censored: bool,
+    /// True where it takes whatever it is allowed, so that only its floor counts.
+    pub elastic: bool,
+}
+
 /// Every unit's forecast, made at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ContentionMap {
@@ -113,9 +130,20 @@ pub struct ContentionMap {
     pub made: Moment,
     /// Sorted by unit.
     pub entries: Vec<MapEntry>,
+    /// Apps whose demand is another than their usage, sorted by name.
+    #[serde(default)]
+    pub demands: Vec<AppDemand>,
 }
 
 impl ContentionMap {
+    /// The demand of `app`, where it is another than its usage.
+    pub fn demand(&self, app: &AppName) -> Option<&AppDemand> {
+        self.demands
+            .binary_search_by(|demand| demand.app.cmp(app))
+            .ok()
+            .map(|position| &self.demands[position])
+    }
+
     /// The forecast for `unit`.
     pub fn entry(&self, unit: &Unit) -> Option<&MapEntry> {
         self.entries

@@ -197,6 +197,13 @@ impl Assembler {
             .values()
             .map(|managed| AppRow::new(managed, sample))
             .collect();
+        for row in &mut rows {
+            let demands = &self.map.demands;
+            let found = demands.binary_search_by(|demand| demand.app.as_str().cmp(row.name.as_str()));
+            if let Ok(place) = found {
+                row.set_demand(&demands[place]);
+            }
+        }
         let load = |row: &AppRow| row.cpu_cores.unwrap_or(0.0) + row.waiting_ratio().unwrap_or(0.0);
         // Names are unique, so the order is whole and the same everywhere.
         rows.sort_by(|left, right| {

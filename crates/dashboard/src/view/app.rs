@@ -1,6 +1,6 @@
 //! One app as the tables show it.
 
-use super::finite;
+use super::{DemandRow, QuantileRow, finite};
 use crate::words::ClassWord;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -47,6 +47,16 @@ pub struct AppRow {
     pub cpu_cores: Option<f64>,
     /// CPU limit in cores; `null` where there is none or it could not be read.
     pub cpu_limit_cores: Option<f64>,
+    /// Demand for CPU in the last minutes, in cores, where something held the app back or it takes whatever it is
+    /// allowed; `null` where usage says it all.
+    #[serde(default)]
+    pub cpu_demand_cores: Option<QuantileRow>,
+    /// True where the upper part of the demand is only a lower bound.
+    #[serde(default)]
+    pub cpu_demand_censored: bool,
+    /// True where the app takes whatever it is allowed.
+    #[serde(default)]
+    pub elastic: bool,
     /// Seconds throttled per second, summed over CPUs.
     pub cpu_throttled_ratio: Option<f64>,
     /// Share of time in which some task waited for a CPU.
@@ -106,6 +116,9 @@ impl AppRow {
             processes: value(Field::Processes),
             cpu_cores: value(Field::CpuUsage),
             cpu_limit_cores: value(Field::CpuLimit),
+            cpu_demand_cores: None,
+            cpu_demand_censored: false,
+            elastic: false,
             cpu_throttled_ratio: value(Field::CpuThrottled),
             cpu_waiting_ratio: value(Field::CpuWaiting),
             memory_bytes: value(Field::Memory),
@@ -118,6 +131,13 @@ impl AppRow {
             net_tx_bytes_per_second: value(Field::AppTransmit),
             sparks: Sparks::default(),
         }
+    }
+
+    /// Takes in what the map says of the app's demand.
+    pub fn set_demand(&mut self, demand: &DemandRow) {
+        self.cpu_demand_cores = Some(demand.cores);
+        self.cpu_demand_censored = demand.censored;
+        self.elastic = demand.elastic;
     }
 
     /// The worst waiting of the app, as a share of time; throttled time counts as waiting for a CPU.

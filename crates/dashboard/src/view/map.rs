@@ -4,7 +4,7 @@ use super::finite;
 use crate::words::{SourceWord, TreatmentWord};
 use serde::{Deserialize, Serialize};
 use tidegate_types::{
-    BootTime, ContentionEvent, ContentionMap, MapEntry, Moment, Quantiles, Source, Treatment,
+    AppDemand, BootTime, ContentionEvent, ContentionMap, MapEntry, Moment, Quantiles, Source, Treatment,
 };
 use utoipa::ToSchema;
 
@@ -79,6 +79,9 @@ pub struct MapRow {
     pub end_utc_ms: Option<QuantileRow>,
     /// Expected peak of demand, in the unit's own measure (cores, bytes, bytes per second).
     pub peak: Option<QuantileRow>,
+    /// True where the peaks that were seen were cut off: the real one may be higher.
+    #[serde(default)]
+    pub peak_censored: bool,
     /// Apps that drive it, largest share first.
     pub drivers: Vec<DriverRow>,
     /// One sentence: why.
@@ -117,6 +120,7 @@ impl MapRow {
             onset_utc_ms: wall(&entry.onset),
             end_utc_ms: wall(&entry.end),
             peak: entry.peak.as_ref().and_then(QuantileRow::new),
+            peak_censored: entry.peak_censored,
             drivers: entry
                 .drivers
                 .iter()
@@ -141,6 +145,30 @@ impl MapRow {
     }
 }
 
+/// What an app has asked for in the last minutes: something held it back, or it takes whatever it is allowed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct DemandRow {
+    /// Who.
+    pub app: String,
+    /// Demand for CPU, in cores.
+    pub cores: QuantileRow,
+    /// True where the upper part is only a lower bound.
+    pub censored: bool,
+    /// True where it takes whatever it is allowed.
+    pub elastic: bool,
+}
+
+impl DemandRow {
+    fn new(demand: &AppDemand) -> Option<Self> {
+        Some(Self {
+            app: demand.app.to_string(),
+            cores: QuantileRow::new(&demand.cores)?,
+            censored: demand.censored,
+            elastic: demand.elastic,
+        })
+    }
+}
+
 /// Every unit's forecast.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct MapView {
@@ -148,6 +176,9 @@ pub struct MapView {
     pub made_utc_ms: i64,
     /// Sorted by unit.
     pub rows: Vec<MapRow>,
+    /// Apps whose demand is another than their usage, sorted by name.
+    #[serde(default)]
+    pub demands: Vec<DemandRow>,
 }
 
 impl MapView {
@@ -160,6 +191,7 @@ impl MapView {
                 .iter()
                 .map(|entry| MapRow::new(entry, map.made))
                 .collect(),
+            demands: map.demands.iter().filter_map(DemandRow::new).collect(),
         }
     }
 }

@@ -22,7 +22,7 @@ pub use event::{EventKind, EventRow};
 pub use graph::{EdgeRow, GraphView};
 pub use heat::{HeatColumn, HeatView};
 pub use lease::{AdviceRow, LeaseOutcome, LeaseRow, LeaseState, PlanView, PredictionRow, Setting};
-pub use map::{ContentionRow, DriverRow, MapRow, MapView, QuantileRow, SkillRow, WindowRow};
+pub use map::{ContentionRow, DemandRow, DriverRow, MapRow, MapView, QuantileRow, SkillRow, WindowRow};
 
 use crate::words::{ModeWord, SeverityWord};
 use serde::{Deserialize, Serialize};

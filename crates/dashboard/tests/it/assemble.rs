@@ -78,6 +78,7 @@ fn map(made_s: f64) -> ContentionMap {
             onset: Some(onset),
             end: None,
             peak: None,
+            peak_censored: false,
             drivers: Vec::new(),
             reason: "it repeats".to_owned(),
             source: Source::Periodic,
@@ -85,6 +86,7 @@ fn map(made_s: f64) -> ContentionMap {
             ongoing_since: None,
             demoted: false,
         }],
+        demands: Vec::new(),
     }
 }
 

@@ -340,6 +340,7 @@ impl Demo {
             onset: onset_s.map(|onset| around(onset, 2.0, 3.5)),
             end: onset_s.map(|onset| around(onset + 60.0, 8.0, 12.0)),
             peak: onset_s.map(|_| around(3.6, 0.5, 0.6)),
+            peak_censored: false,
             drivers: drivers
                 .iter()
                 .map(|(app, share)| Driver {
@@ -420,6 +421,7 @@ impl Demo {
         ContentionMap {
             made: self.now(),
             entries,
+            demands: Vec::new(),
         }
     }
 

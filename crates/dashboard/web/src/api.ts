@@ -17,6 +17,9 @@ export interface AppRow {
   class: Class;
   /** CPU cores in use. */
   cpu_cores?: number | null;
+  /** True where the upper part of the demand is only a lower bound. */
+  cpu_demand_censored?: boolean;
+  cpu_demand_cores?: QuantileRow | null;
   /** CPU limit in cores; `null` where there is none or it could not be read. */
   cpu_limit_cores?: number | null;
   /** Seconds throttled per second, summed over CPUs. */
@@ -27,6 +30,8 @@ export interface AppRow {
   disk_read_bytes_per_second?: number | null;
   /** Bytes written to disks per second. */
   disk_write_bytes_per_second?: number | null;
+  /** True where the app takes whatever it is allowed. */
+  elastic?: boolean;
   /** Executable of its first process, without arguments. */
   executable?: string | null;
   /** Paths of its groups, one per hierarchy; empty where it has none of its own. */
@@ -148,6 +153,18 @@ export interface DeclareRequest {
   schedule?: string | null;
   /** IANA name of the time zone of `schedule`; the system's where it is absent. */
   zone?: string | null;
+}
+
+/** What an app has asked for in the last minutes: something held it back, or it takes whatever it is allowed. */
+export interface DemandRow {
+  /** Who. */
+  app: string;
+  /** True where the upper part is only a lower bound. */
+  censored: boolean;
+  /** Demand for CPU, in cores. */
+  cores: QuantileRow;
+  /** True where it takes whatever it is allowed. */
+  elastic: boolean;
 }
 
 /** It is done. */
@@ -356,6 +373,8 @@ export interface MapRow {
   ongoing_since_utc_ms?: number | null;
   onset_utc_ms?: QuantileRow | null;
   peak?: QuantileRow | null;
+  /** True where the peaks that were seen were cut off: the real one may be higher. */
+  peak_censored?: boolean;
   /** One sentence: why. */
   reason: string;
   /** What it rests on. */
@@ -370,6 +389,8 @@ export interface MapRow {
 
 /** Every unit's forecast. */
 export interface MapView {
+  /** Apps whose demand is another than their usage, sorted by name. */
+  demands?: DemandRow[];
   /** When it was made, in milliseconds since the Unix epoch; 0 before the first map. */
   made_utc_ms: number;
   /** Sorted by unit. */

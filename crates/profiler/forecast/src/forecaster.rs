@@ -8,7 +8,7 @@ use crate::drivers::Drivers;
 use crate::events::Reading;
 use crate::features::Wall;
 use crate::kin::{self, Gone};
-use crate::map::{About, CALIBRATIONS, Shared, calibration_of, entry};
+use crate::map::{About, CALIBRATIONS, Shared, entry};
 use crate::model::{EventModel, Logistic, Model};
 use crate::models::calendar::Calendar as LocalTime;
 use crate::models::peaks::PeakModel;
@@ -421,7 +421,11 @@ impl Forecaster {
             }
             entries.push(entry);
         }
-        ContentionMap { made: now, entries }
+        ContentionMap {
+            made: now,
+            entries,
+            demands: demands_of(apps, &self.demands),
+        }
     }
 
     /// Predictions whose windows closed since the last call.
@@ -466,8 +470,23 @@ impl Forecaster {
     }
 }
 
+/// The demand of the apps that are there, where it is another than their usage.
+fn demands_of(apps: &Apps, demands: &BTreeMap<AppName, AppDemand>) -> Vec<tidegate_types::AppDemand> {
+    let told = |app: &AppName| {
+        let demand = demands.get(app)?;
+        let (cores, censored) = demand.distribution()?;
+        Some(tidegate_types::AppDemand {
+            app: app.clone(),
+            cores,
+            censored,
+            elastic: demand.is_elastic(),
+        })
+    };
+    apps.keys().filter_map(told).collect()
+}
+
 fn learn(model: &mut Model, calibrations: &mut [Calibration; CALIBRATIONS], lesson: &Lesson) {
-    if let Some(kind) = calibration_of(lesson.basis) {
+    if let Some(kind) = lesson.calibration {
         calibrations[kind].learn(lesson.window, lesson.raw, lesson.event, lesson.worth);
     }
     // What a pattern foresaw is no lesson for the model of what none foresees.

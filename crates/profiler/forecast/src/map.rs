@@ -48,8 +48,8 @@ const EVIDENCE_EVERY_S: f64 = 60.0;
 /// From this share of what nothing explains on, the trained model has a voice of its own.
 const HEARD_FROM: f64 = 0.5;
 
-/// Kinds of predictions that are calibrated apart.
-pub(crate) const CALIBRATIONS: usize = 5;
+/// Kinds of predictions that are calibrated apart: five by what they rest on, each for limits and for what is shared.
+pub(crate) const CALIBRATIONS: usize = 10;
 
 /// What is known of a unit besides its own past.
 pub(crate) struct About<'a> {
@@ -66,21 +66,34 @@ pub(crate) struct Shared<'a> {
     pub(crate) model: &'a Model,
     pub(crate) usage: &'a Usage,
     pub(crate) local_time: &'a LocalTime,
-    /// Of repeating bursts, of the event model, of signs that come before, of demand against what there is, and of the
-    /// trained model.
+    /// See [`calibration_of`].
     pub(crate) calibrations: &'a [Calibration; CALIBRATIONS],
 }
 
-/// The calibration that a prediction's basis belongs to; announced and present events need none.
-pub(crate) fn calibration_of(basis: Source) -> Option<usize> {
-    match basis {
-        Source::Periodic => Some(0),
-        Source::Classifier => Some(1),
-        Source::Scheduled | Source::Upstream => Some(2),
-        Source::Demand => Some(3),
-        Source::Trained => Some(4),
-        Source::Declared | Source::Persistence | Source::Reactive => None,
-    }
+/// Onsets after which it shows whether a unit repeats itself.
+const SETTLED_EVENTS: f64 = 4.0;
+
+/// The calibration that a prediction belongs to: of repeating bursts, of the event model, of signs that come before, of
+/// demand against what there is, of the trained model. What many share behaves otherwise than a limit. Announced and
+/// present events need none. What event models say counts where no pattern is there to be found: the first onsets of
+/// those that repeat themselves would alarm the others.
+fn calibration_of(basis: Source, unit: &Unit, is_irregular: bool) -> Option<usize> {
+    let kind = match basis {
+        Source::Periodic => 0,
+        Source::Classifier if is_irregular => 1,
+        Source::Scheduled | Source::Upstream => 2,
+        Source::Demand => 3,
+        Source::Trained if is_irregular => 4,
+        Source::Classifier | Source::Trained | Source::Declared | Source::Persistence | Source::Reactive => {
+            return None;
+        }
+    };
+    Some(2 * kind + usize::from(!matches!(unit, Unit::Limit(..))))
+}
+
+/// Whether enough events came without a pattern in them.
+fn is_irregular(state: &UnitState) -> bool {
+    state.events >= SETTLED_EVENTS && !state.periodic.speaks()
 }
 
 struct Causes {
@@ -196,13 +209,13 @@ struct Said {
     shown: [f64; WINDOWS],
     forecast: [f64; WINDOWS],
     raw: [f64; WINDOWS],
-    basis: Source,
+    calibration: Option<usize>,
     source: Source,
     confidence: f64,
     evidence: Evidence,
 }
 
-fn say(state: &UnitState, about: &About, now: Moment, shared: &Shared) -> Said {
+fn say(unit: &Unit, state: &UnitState, about: &About, now: Moment, shared: &Shared) -> Said {
     let until = |window: usize| now.boot.seconds() + f64::from(shared.windows_s[window]);
     let wall = Wall::new(shared.local_time, now.utc_ms);
     let features = state.history.features(now.boot.seconds(), wall);
@@ -225,7 +238,8 @@ fn say(state: &UnitState, about: &About, now: Moment, shared: &Shared) -> Said {
     };
     let raw = causes.joined();
     let basis = causes.basis();
-    let forecast = nested(match calibration_of(basis) {
+    let calibration = calibration_of(basis, unit, is_irregular(state));
+    let forecast = nested(match calibration {
         Some(kind) => std::array::from_fn(|window| shared.calibrations[kind].apply(window, raw[window])),
         None => raw,
     });
@@ -237,7 +251,7 @@ fn say(state: &UnitState, about: &About, now: Moment, shared: &Shared) -> Said {
         shown: if demoted { reactive() } else { forecast },
         forecast,
         raw,
-        basis,
+        calibration,
         source: if demoted { Source::Reactive } else { basis },
         confidence: confidence(&grounds(state, forecast[0], &predictors, &features)),
         evidence: Evidence {
@@ -273,7 +287,7 @@ pub(crate) fn entry(
     let (told, prediction) = if let Some(last) = standing(state, about.announced, now) {
         (Told::again(last), None)
     } else {
-        let said = say(state, &about, now, shared);
+        let said = say(unit, state, &about, now, shared);
         let prediction = predict(PredictionId(*next), &said, state, now_s);
         *next += 1;
         (Told::again(&prediction), Some(prediction))
@@ -296,6 +310,7 @@ pub(crate) fn entry(
     let times = times(state, &next, now_s);
     let until_s = times.map_or(f64::INFINITY, |(onset, _)| onset.q90 - now_s);
     let asked_peak = about.asked.peak_within(shared.windows_s, until_s);
+    let peak = peak(state, announced, asked_peak);
     let entry = MapEntry {
         id: told.id,
         unit: unit.clone(),
@@ -303,7 +318,8 @@ pub(crate) fn entry(
         confidence: told.confidence.into(),
         onset: times.map(|(onset, _)| onset),
         end: times.map(|(_, end)| end),
-        peak: peak(state, announced, asked_peak),
+        peak: peak.map(|(peak, _)| peak),
+        peak_censored: peak.is_some_and(|(_, censored)| censored),
         reason: reason(state, told.source, &next, &about, shared.usage, now_s),
         drivers: about.drivers,
         source: told.source,
@@ -365,7 +381,7 @@ fn predict(id: PredictionId, said: &Said, state: &UnitState, now_s: f64) -> Pred
         raw: single(said.raw),
         confidence: said.confidence as f32,
         source: said.source,
-        basis: said.basis,
+        calibration: said.calibration,
         onset_s: None,
         onset_around_s: [0.0; 2],
         quiet,
@@ -496,23 +512,36 @@ fn end_of_ongoing(state: &UnitState, begin_s: f64, now_s: f64) -> Quantiles {
     }
 }
 
-fn peak(state: &UnitState, announced: Option<&Announced>, asked: Option<Quantiles>) -> Option<Quantiles> {
+/// The expected peak, and whether it is told from peaks that were cut off.
+fn peak(
+    state: &UnitState,
+    announced: Option<&Announced>,
+    asked: Option<Quantiles>,
+) -> Option<(Quantiles, bool)> {
     if let Some(cores) = announced.and_then(|announced| announced.cores) {
-        return Some(Quantiles {
+        let said = Quantiles {
             q10: cores * 0.8,
             q50: cores,
             q90: cores * 1.2,
-        });
+        };
+        return Some((said, false));
     }
-    let seen = asked.or_else(|| peak_seen(&state.peaks));
-    seen.or_else(|| peak_told(state)).or_else(|| {
+    let mut peaks = state.peaks.clone();
+    peaks.extend(state.labeller.open().map(|open| Peak {
+        demand: open.peak_demand,
+        censored: open.censored,
+    }));
+    let whole = |peak| (peak, false);
+    let seen = asked.map(whole).or_else(|| peak_seen(&peaks));
+    seen.or_else(|| peak_told(state).map(whole)).or_else(|| {
         let highest = state.history.highest_ratio() * state.capacity?;
         let load = state.load?;
-        highest.is_finite().then(|| Quantiles {
+        let seen = Quantiles {
             q10: load.min(highest),
             q50: highest,
             q90: highest * 1.1,
-        })
+        };
+        highest.is_finite().then_some((seen, false))
     })
 }
 
@@ -528,7 +557,7 @@ fn peak_told(state: &UnitState) -> Option<Quantiles> {
 
 /// Peaks that were seen whole; where the last ones were cut off at a higher bound, only that bound is known, and what
 /// lies above it is taken to be scale-free: half as likely for each quarter more.
-fn peak_seen(peaks: &[Peak]) -> Option<Quantiles> {
+fn peak_seen(peaks: &[Peak]) -> Option<(Quantiles, bool)> {
     let mut whole: Vec<f64> = peaks
         .iter()
         .filter(|peak| !peak.censored)
@@ -542,13 +571,14 @@ fn peak_seen(peaks: &[Peak]) -> Option<Quantiles> {
         .fold(0.0, f64::max);
     let highest = whole.iter().copied().fold(0.0, f64::max);
     if bound > highest {
-        return Some(Quantiles {
+        let above = Quantiles {
             q10: bound,
             q50: bound * CENSORED_Q50,
             q90: bound * CENSORED_Q90,
-        });
+        };
+        return Some((above, true));
     }
-    quantiles(&mut whole)
+    quantiles(&mut whole).map(|peak| (peak, false))
 }
 
 /// What a sign says, in words.

@@ -47,8 +47,8 @@ pub(crate) struct Prediction {
     pub(crate) raw: [f32; WINDOWS],
     pub(crate) confidence: f32,
     pub(crate) source: Source,
-    /// What the forecast rested on, also while demoted.
-    pub(crate) basis: Source,
+    /// The calibration that it belongs to, by what it rested on, also while demoted.
+    pub(crate) calibration: Option<usize>,
     pub(crate) onset_s: Option<f64>,
     /// How much earlier and later than that it may be, as the 10 % and 90 % quantiles.
     pub(crate) onset_around_s: [f32; 2],
@@ -75,7 +75,8 @@ pub(crate) struct Evidence {
 pub(crate) struct Lesson {
     pub(crate) window: usize,
     pub(crate) raw: f64,
-    pub(crate) basis: Source,
+    /// The calibration that it belongs to.
+    pub(crate) calibration: Option<usize>,
     pub(crate) quiet: bool,
     pub(crate) evidence: Option<Evidence>,
     /// Worth of the evidence, of which there is less than of predictions.
@@ -315,7 +316,7 @@ fn lesson(prediction: &Prediction, window: usize, window_s: u32, happened: &Happ
     Some(Lesson {
         window,
         raw: prediction.raw[window].into(),
-        basis: prediction.basis,
+        calibration: prediction.calibration,
         quiet: prediction.quiet,
         evidence: prediction.evidence.as_deref().copied(),
         evidence_worth: prediction.evidence.as_deref().map_or(0.0, |evidence| {

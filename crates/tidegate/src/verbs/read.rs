@@ -9,7 +9,9 @@ use crate::source::{Source, client_failure};
 use crate::table::{bytes, number, percent, print};
 use crate::when;
 use tidegate_dashboard::client::Client;
-use tidegate_dashboard::{AdviceRow, LeaseRow, MapRow, PlanRequest, PlanView, ReportQuery, ReportRow, View};
+use tidegate_dashboard::{
+    AdviceRow, AppRow, LeaseRow, MapRow, PlanRequest, PlanView, ReportQuery, ReportRow, View,
+};
 
 fn view_of(arguments: &ReadArguments) -> Result<View, Failure> {
     Source::open(&Folders::of(&arguments.places))?.view()
@@ -38,6 +40,7 @@ pub(crate) fn print_apps(view: &View) {
                 number(app.processes, 0),
                 number(app.cpu_cores, 2),
                 number(app.cpu_limit_cores, 2),
+                demand_words(app),
                 percent(app.waiting_ratio()),
                 bytes(app.memory_bytes),
             ]
@@ -51,6 +54,7 @@ pub(crate) fn print_apps(view: &View) {
             ">processes",
             ">cpu",
             ">limit",
+            ">demand",
             ">waiting",
             ">memory",
         ],
@@ -59,6 +63,18 @@ pub(crate) fn print_apps(view: &View) {
     let cut = view.apps_total as usize - view.apps.len().min(view.apps_total as usize);
     if cut > 0 {
         say!("({cut} more)");
+    }
+}
+
+/// The median and the upper part of the demand; `>=` before a lower bound.
+fn demand_words(app: &AppRow) -> String {
+    let Some(cores) = &app.cpu_demand_cores else {
+        return number(app.cpu_cores, 2);
+    };
+    match (app.elastic, app.cpu_demand_censored) {
+        (true, _) => "elastic".to_owned(),
+        (_, true) => format!(">={:.2}", cores.q50),
+        (_, false) => format!("{:.2}", cores.q50),
     }
 }
 

@@ -3,15 +3,13 @@
 //! without the graph shows that nothing else foretold it.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+use crate::bed::Bed;
 use crate::world::World;
 use std::io::{Read as _, Write as _};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tidegate_engine::{Config, State, tick};
 use tidegate_history::Reader;
-use tidegate_telemetry::Layout;
-use tidegate_types::{AppName, Event, Hierarchy, Input, Resource, Unit};
+use tidegate_types::{Event, Input, Resource, Unit};
 
 /// Seconds between the beginnings of the front's work: uneven, so that no period explains them.
 const GAPS_S: [f64; 7] = [8.0, 10.5, 7.5, 9.5, 8.5, 10.0, 7.5];
@@ -25,6 +23,9 @@ const BACK_LIMIT_CORES: f64 = 0.2;
 /// An onset is named when it is told this much ahead and this near.
 const AHEAD_S: f64 = 0.8;
 const NEAR_S: f64 = 1.5;
+
+/// The test that plays the programs.
+const PROGRAM: &str = "chain::a_program_of_the_chain";
 
 fn spin(seconds: f64) {
     let until = Instant::now() + Duration::from_secs_f64(seconds);
@@ -65,94 +66,6 @@ fn a_program_of_the_chain() {
     std::thread::sleep(Duration::from_secs_f64(BACK_WORKS_S + 3.0));
 }
 
-/// Two groups of our own, removed at the end.
-struct Bed {
-    folders: Vec<PathBuf>,
-    name: String,
-    children: Vec<Child>,
-}
-
-impl Bed {
-    fn new() -> Result<Self, String> {
-        let layout = Layout::detect("/sys/fs/cgroup".as_ref());
-        let mut bed = Self {
-            folders: Vec::new(),
-            name: format!("tg-test-chain-{}", std::process::id()),
-            children: Vec::new(),
-        };
-        let mut limited = false;
-        for app in ["front", "back"] {
-            for mount in &layout.mounts {
-                if !matches!(
-                    mount.hierarchy,
-                    Hierarchy::V2 | Hierarchy::Cpu | Hierarchy::Cpuacct
-                ) {
-                    continue;
-                }
-                let folder = mount.path.join(format!("{}-{app}", bed.name));
-                if bed.folders.contains(&folder) {
-                    continue;
-                }
-                std::fs::create_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-                bed.folders.push(folder.clone());
-                // What else runs here must not be what makes them wait.
-                let _ = std::fs::write(folder.join("cpu.shares"), "16384");
-                let _ = std::fs::write(folder.join("cpu.weight"), "2000");
-                let quota = (BACK_LIMIT_CORES * 1e5).to_string();
-                limited |= app == "back"
-                    && (std::fs::write(folder.join("cpu.cfs_quota_us"), &quota).is_ok()
-                        || folder.join("cpu.max").exists()
-                            && std::fs::write(folder.join("cpu.max"), format!("{quota} 100000")).is_ok());
-            }
-        }
-        if limited {
-            Ok(bed)
-        } else {
-            Err("no CPU controller to limit with".to_owned())
-        }
-    }
-
-    fn app(&self, app: &str) -> AppName {
-        AppName::new(&format!("group:/{}-{app}", self.name))
-    }
-
-    /// Starts a program of the chain within its group.
-    fn start(&mut self, app: &str, role: &str) -> std::process::ChildStdout {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "chain::a_program_of_the_chain", "--nocapture"])
-            .env("TIDEGATE_TEST_CHAIN", role)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        for folder in self
-            .folders
-            .iter()
-            .filter(|folder| folder.ends_with(format!("{}-{app}", self.name)))
-        {
-            std::fs::write(folder.join("cgroup.procs"), child.id().to_string()).unwrap();
-        }
-        let output = child.stdout.take().unwrap();
-        self.children.push(child);
-        output
-    }
-}
-
-impl Drop for Bed {
-    fn drop(&mut self) {
-        for child in &mut self.children {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        let patience = Instant::now() + Duration::from_secs(5);
-        for folder in &self.folders {
-            while std::fs::remove_dir(folder).is_err() && folder.exists() && Instant::now() < patience {
-                std::thread::yield_now();
-            }
-        }
-    }
-}
-
 fn number_after<'a>(line: &'a str, word: &str) -> Option<&'a str> {
     line.strip_prefix(word)
 }
@@ -191,7 +104,7 @@ fn named_ahead(world: &World, unit: &Unit, onsets_s: &[f64], with_graph: bool) -
 #[test]
 fn the_downstreams_rise_is_on_the_map_before_it_comes() {
     const NAME: &str = "chain::the_downstreams_rise_is_on_the_map_before_it_comes";
-    let mut bed = match Bed::new() {
+    let mut bed = match Bed::new("chain", &[("front", None), ("back", Some(BACK_LIMIT_CORES))]) {
         Ok(bed) => bed,
         Err(reason) => {
             eprintln!("SKIP {NAME}: {reason}");
@@ -200,12 +113,12 @@ fn the_downstreams_rise_is_on_the_map_before_it_comes() {
     };
     let world = World::new();
     let daemon = world.run(&[]);
-    let mut back = std::io::BufReader::new(bed.start("back", "back"));
+    let mut back = std::io::BufReader::new(bed.start("back", PROGRAM, &[("TIDEGATE_TEST_CHAIN", "back")]));
     let mut lines = std::io::BufRead::lines(&mut back).map_while(Result::ok);
     let port = lines
         .find_map(|line| number_after(&line, "port ").map(str::to_owned))
         .unwrap();
-    let _front = bed.start("front", &port);
+    let _front = bed.start("front", PROGRAM, &[("TIDEGATE_TEST_CHAIN", &port)]);
     let onsets_s: Vec<f64> = lines
         .filter_map(|line| number_after(&line, "onset ")?.parse().ok())
         .take(GAPS_S.len())

@@ -149,6 +149,7 @@ impl World {
         self.map = ContentionMap {
             made: at(seconds),
             entries,
+            demands: Vec::new(),
         };
         self.map.entries.sort_by(|left, right| left.unit.cmp(&right.unit));
     }
@@ -196,6 +197,7 @@ pub(crate) fn onset(unit: Unit, probability: f64, onset_s: f64, cores: f64) -> M
         onset: Some(around(onset_s, 0.4)),
         end: Some(around(onset_s + 6.0, 0.5)),
         peak: Some(around(cores, 0.05)),
+        peak_censored: false,
         drivers,
         reason: "a burst every 45 s".into(),
         source: Source::Periodic,

@@ -18,7 +18,7 @@ const DURATIONS_MAX: usize = 12;
 /// Seconds from an onset until the labels confirm it: a slot is missed only after that.
 const CONFIRMATION_S: f64 = 4.0;
 /// A slot reaches at least and at most these shares of the period to each side.
-const SLOT_SHARE_MIN: f64 = 0.025;
+const SLOT_SHARE_MIN: f64 = 0.04;
 const SLOT_SHARE_MAX: f64 = 0.12;
 /// Share of slots that is skipped before any was seen: `SKIP_PRIOR` of `SKIP_PRIOR + HIT_PRIOR`.
 const HIT_PRIOR: f64 = 4.5;

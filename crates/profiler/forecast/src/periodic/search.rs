@@ -20,6 +20,9 @@ const EMPTY_SLOTS_MAX: f64 = 4.0;
 /// Each empty slot, and each onset beside the slots, makes a period this much less likely.
 const EMPTY_FACTOR: f64 = 0.35;
 const STRAY_FACTOR: f64 = 0.4;
+/// Odds of a coincidence before the onsets are looked at, and by how much each failed claim of the unit raises them.
+const COINCIDENCE: f64 = 0.7;
+const COINCIDENCE_PER_FAILURE: f64 = 2.3;
 /// Belief from which a period is spoken of.
 const BELIEF_MIN: f64 = 0.6;
 /// Onsets cannot be told apart finer than this.
@@ -107,7 +110,7 @@ fn belief(line: &Line, onsets: f64, empty: f64, strays: u32, failed_claims: u32)
     let by_chance = (width_s / line.period_s).min(0.95);
     let log_odds =
         -(onsets - 2.0) * by_chance.ln() + empty * EMPTY_FACTOR.ln() + f64::from(strays) * STRAY_FACTOR.ln()
-            - (2.0 + 2.0 * f64::from(failed_claims)).ln();
+            - (COINCIDENCE + COINCIDENCE_PER_FAILURE * f64::from(failed_claims)).ln();
     1.0 / (1.0 + (-log_odds).exp())
 }
 

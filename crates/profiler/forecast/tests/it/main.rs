@@ -3,6 +3,7 @@
 mod backtest;
 mod bursts;
 mod calibration;
+mod demand;
 mod leads;
 mod real;
 mod robust;

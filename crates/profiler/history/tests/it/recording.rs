@@ -41,6 +41,7 @@ fn map(id: u64, made: Moment) -> ContentionMap {
         onset: None,
         end: None,
         peak: None,
+        peak_censored: false,
         drivers: Vec::new(),
         reason: "it repeats".to_owned(),
         source: Source::Periodic,
@@ -51,6 +52,7 @@ fn map(id: u64, made: Moment) -> ContentionMap {
     ContentionMap {
         made,
         entries: vec![entry],
+        demands: Vec::new(),
     }
 }
 
