@@ -39,8 +39,16 @@ enum Verb {
     Prove(demo::prove::Arguments),
     /// Boot a virtual host and run checks in it
     Bed(bed::Arguments),
+    /// Record real contention for the bench `waiting`
+    Record(bench::RecordArguments),
     /// Serve open-loop requests and write their latencies
     Load(load::Arguments),
+    /// Follow a shape of demand
+    #[command(hide = true)]
+    Shape(load::shape::ShapeArguments),
+    /// Play a part in a chain of calls
+    #[command(hide = true)]
+    Calls(load::CallsArguments),
     /// Enter groups and become a command
     #[command(hide = true)]
     Enter(enter::Arguments),
@@ -69,7 +77,10 @@ fn run(arguments: &Arguments) -> Result<bool> {
         Verb::Demo(options) => demo::run(options),
         Verb::Bed(options) => bed::run(options),
         Verb::Prove(options) => demo::prove::run(options),
+        Verb::Record(options) => bench::record(options).map(|()| true),
         Verb::Load(options) => load::run(options).map(|()| true),
+        Verb::Shape(options) => load::shape::run(options).map(|()| true),
+        Verb::Calls(options) => load::call(options).map(|()| true),
         Verb::Enter(options) => enter::run(options).map(|()| true),
         Verb::Janitor => demo::janitor::run(),
     }

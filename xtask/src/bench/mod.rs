@@ -7,17 +7,30 @@
 mod demo;
 mod forecasting;
 pub(crate) mod host;
+mod live;
+mod observed;
 mod recompiler;
 pub(crate) mod report;
 pub(crate) mod stats;
 mod telemetry;
+mod waiting;
+
+pub(crate) use waiting::{RecordArguments, record};
 
 use crate::workspace::Workspace;
 use anyhow::Result;
 use clap::Subcommand;
 
 /// Every bench there is.
-pub(crate) const NAMES: [&str; 5] = ["telemetry", "recompiler", "demo", "forecasting", "forecast-cost"];
+pub(crate) const NAMES: [&str; 7] = [
+    "telemetry",
+    "recompiler",
+    "demo",
+    "forecasting",
+    "forecast-cost",
+    "live",
+    "waiting",
+];
 
 /// Options of `cargo xtask bench`.
 #[derive(clap::Args)]
@@ -39,6 +52,10 @@ enum Bench {
     Demo(demo::DemoArguments),
     /// What the forecast costs by number of units: CPU share and memory
     ForecastCost,
+    /// Whether the daemon foresees what real processes do here
+    Live(live::LiveArguments),
+    /// Whether real contention of an unknown kind is foreseen from its waiting
+    Waiting(waiting::WaitingArguments),
     /// Forecasts of real traces beside other people's
     Forecasting(forecasting::ForecastingArguments),
 }
@@ -58,6 +75,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
             "forecast-cost",
             "Cost of the forecast",
             telemetry::example(&workspace, "tidegate-forecast", "forecast_cost", &[])?,
+        ),
+        Bench::Live(options) => ("live", "Foreseeing real bursts", live::run(&workspace, options)?),
+        Bench::Waiting(options) => (
+            "waiting",
+            "Foreseeing waiting",
+            waiting::run(&workspace, options)?,
         ),
         Bench::Forecasting(options) => (
             "forecasting",

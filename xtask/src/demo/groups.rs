@@ -73,7 +73,7 @@ impl Groups {
     /// Finds the trees in the text of `mountinfo`; v1's `cpu` wins, because a controller is in one tree only.
     fn detect(mountinfo: &str, top: &str) -> Option<Self> {
         let mut unified = None;
-        let (mut cpu, mut cpuacct, mut cpuset) = (None, None, None);
+        let (mut cpu, mut cpuacct, mut cpuset, mut blkio) = (None, None, None, None);
         for line in mountinfo.lines() {
             let Some((mount, end)) = line.split_once(" - ") else {
                 continue;
@@ -95,6 +95,7 @@ impl Groups {
                 "cgroup" if has("cpu") => cpu = Some(point),
                 "cgroup" if has("cpuacct") => cpuacct = Some(point),
                 "cgroup" if has("cpuset") => cpuset = Some(point),
+                "cgroup" if has("blkio") => blkio = Some(point),
                 _ => {}
             }
         }
@@ -110,6 +111,7 @@ impl Groups {
             (Some(cpu.clone()), controller),
             (Some(usage.clone()), "cpuacct"),
             (cpuset.clone(), "cpuset"),
+            (blkio, "blkio"),
             (unified, ""),
         ];
         let mut mounts: Vec<_> = all
@@ -173,6 +175,10 @@ impl Groups {
         let enabled = std::fs::read_to_string(&control).unwrap_or_default();
         if enabled.split_whitespace().any(|controller| controller == "cpu") {
             return Ok(());
+        }
+        // Not every host hands out the others, and only those who pin or read from disks need them.
+        for controller in ["+cpuset", "+io"] {
+            std::fs::write(&control, controller).ok();
         }
         std::fs::write(&control, "+cpu").with_context(|| format!("cannot write {}", control.display()))
     }
@@ -240,6 +246,13 @@ impl Groups {
             (Layout::V1, Some(quota_us)) => self.write(group, "cpu.cfs_quota_us", &quota_us.to_string()),
             (Layout::V1, None) => self.write(group, "cpu.cfs_quota_us", "-1"),
         }
+    }
+
+    /// Binds the group's processes to one core.
+    pub(crate) fn pin(&self, group: &str, core: u32) -> Result<()> {
+        let mount = self.cpuset.as_ref().unwrap_or(&self.cpu);
+        let path = mount.join(&self.top).join(group).join("cpuset.cpus");
+        std::fs::write(&path, core.to_string()).with_context(|| format!("cannot write {}", path.display()))
     }
 
     /// The limit in cores, or none.

@@ -9,7 +9,7 @@
 
 mod control;
 mod daemon;
-mod groups;
+pub(crate) mod groups;
 mod inert;
 pub(crate) mod janitor;
 pub(crate) mod measure;

@@ -137,7 +137,7 @@ fn serve(shared: &Shared, zero: Instant, spins: f64) -> Vec<Latency> {
 
 /// A chain of dependent shifts: no memory, no vector unit, nothing to optimise away.
 #[inline(never)]
-fn spin(count: u64) {
+pub(super) fn spin(count: u64) {
     let mut state = 88_172_645_463_325_252_u64;
     for _ in 0..count {
         state ^= state << 13;

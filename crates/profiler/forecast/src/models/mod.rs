@@ -37,6 +37,7 @@ pub mod series;
 pub mod stack;
 pub mod trained;
 pub mod training;
+pub mod waiting;
 
 use calendar::Calendar;
 pub use kind::Kind;
