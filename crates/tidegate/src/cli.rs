@@ -487,7 +487,7 @@ pub(crate) struct SwitchArguments {
     pub(crate) pid: u32,
     /// Only this function.
     pub(crate) function: Option<String>,
-    /// `base`, or a scenario: cpu, memory, disk, network, neighbour.
+    /// `base`, or a scenario: cpu, memory, disk, network, neighbour; `memory/1` is its second pipeline.
     #[arg(long, required_unless_present = "storm")]
     pub(crate) to: Option<String>,
     /// Try it live against the base, and keep it only where it helps.

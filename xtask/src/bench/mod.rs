@@ -6,6 +6,7 @@
 
 mod demo;
 mod forecasting;
+mod fuzz;
 pub(crate) mod host;
 mod live;
 mod observed;
@@ -30,6 +31,7 @@ pub(crate) const NAMES: [&str; 7] = [
     "forecast-cost",
     "live",
     "waiting",
+    "fuzz",
 ];
 
 /// Options of `cargo xtask bench`.
@@ -56,6 +58,8 @@ enum Bench {
     Live(live::LiveArguments),
     /// Whether real contention of an unknown kind is foreseen from its waiting
     Waiting(waiting::WaitingArguments),
+    /// Readers of bytes from outside, fuzzed by coverage
+    Fuzz(fuzz::FuzzArguments),
     /// Forecasts of real traces beside other people's
     Forecasting(forecasting::ForecastingArguments),
 }
@@ -82,6 +86,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
             "Foreseeing waiting",
             waiting::run(&workspace, options)?,
         ),
+        Bench::Fuzz(options) => ("fuzz", "Readers, fuzzed", fuzz::run(&workspace, options)?),
         Bench::Forecasting(options) => (
             "forecasting",
             "Forecasts of real traces",

@@ -20,8 +20,7 @@ const OBJECTS_FOLDER: &str = "tidegate-objects";
 
 /// Becomes cargo.
 pub fn cargo(arguments: &[OsString]) -> Result<Infallible, DriverError> {
-    let program = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    let program = PathBuf::from(program);
+    let program = cargo_program(std::env::var_os("CARGO").map(PathBuf::from));
     let wrapper = link::beside(&["tidegate-rustc"])?;
     let linker = link::program()?;
     let folder = target_folder(arguments, &program)?;
@@ -47,6 +46,13 @@ pub fn cargo(arguments: &[OsString]) -> Result<Infallible, DriverError> {
         source: command.exec(),
         program,
     })
+}
+
+/// The cargo to become: the one that is named, unless that is this program, which would call itself without an end.
+fn cargo_program(named: Option<PathBuf>) -> PathBuf {
+    let own = std::env::current_exe().unwrap_or_default();
+    let other = named.filter(|named| named.file_name() != own.file_name());
+    other.unwrap_or_else(|| PathBuf::from("cargo"))
 }
 
 /// Tests in documentation are built by rustdoc, which no wrapper reaches; they link crates that are bitcode.
@@ -95,6 +101,20 @@ fn value_of(arguments: &[OsString], name: &str) -> Option<OsString> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_driver_does_not_take_itself_for_cargo() {
+        let own = std::env::current_exe().unwrap_or_default();
+        let name = own.file_name().map(PathBuf::from);
+        let plain = PathBuf::from("cargo");
+        assert_eq!(cargo_program(Some(own)), plain);
+        assert_eq!(cargo_program(name), plain);
+        assert_eq!(cargo_program(None), plain);
+        assert_eq!(
+            cargo_program(Some("/opt/cargo".into())),
+            PathBuf::from("/opt/cargo")
+        );
+    }
 
     #[test]
     fn values_are_found_in_both_spellings_and_not_behind_the_program_s_own() {

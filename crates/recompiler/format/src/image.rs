@@ -50,8 +50,8 @@ pub const IMAGE_MAGIC: [u8; 8] = *b"TGIMAGE\0";
 pub const IMAGE_VERSION: u32 = 1;
 /// Bytes of one relocation.
 pub const RELOCATION_LENGTH: usize = 16;
-/// What the span's start must be aligned to, in bytes.
-pub const SPAN_ALIGNMENT: usize = 64;
+/// What the span's start must be aligned to, in bytes: a page, which unwinders find code by.
+pub const SPAN_ALIGNMENT: usize = 4096;
 /// Longest span, in bytes: the cap of a process's whole code cache.
 pub const SPAN_LENGTH_MAX: u32 = 4 << 20;
 

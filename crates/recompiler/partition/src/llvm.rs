@@ -247,6 +247,11 @@ impl Value {
         llvm!(LLVMAddAttributeAtIndex(self.0, FUNCTION_ATTRIBUTES, attribute));
     }
 
+    /// Has the function or global begin at a multiple of `bytes`.
+    pub fn set_alignment(self, bytes: u32) {
+        llvm!(LLVMSetAlignment(self.0, bytes));
+    }
+
     /// Whether the function itself has the attribute `name` (`naked`, `alwaysinline`, …).
     pub fn has_attribute(self, name: &str) -> bool {
         self.has_attribute_at(FUNCTION_ATTRIBUTES, name)

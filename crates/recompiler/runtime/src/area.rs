@@ -1,4 +1,4 @@
-//! The code area: one reservation near the executable, filled page by page, never given back.
+//! The code area: one reservation in or near the executable, filled page by page, never given back.
 //!
 //! Why so: a thread may be inside any code that was ever published, so nothing here is unmapped or reused; at
 //! the cap, loading stops. A page is writable until it is sealed, then executable, never both.
@@ -9,7 +9,8 @@ use crate::place::{self, AREA_BYTES, Surroundings};
 use crate::sys::{self, Protection};
 use tidegate_format::message::Reason;
 
-const PAGE_BYTES: u64 = 4096;
+/// A page: what one protection holds for.
+pub const PAGE_BYTES: u64 = 4096;
 
 /// The reservation and how much of it is taken.
 #[derive(Debug, Default)]
@@ -27,6 +28,15 @@ pub struct Draft {
 }
 
 impl Area {
+    /// The area that the archive reserved in the executable; nothing of it was used yet.
+    pub fn inside(start: u64) -> Self {
+        let taken = sys::map_over_reserved(start as usize, AREA_BYTES as usize);
+        Self {
+            start: if taken.is_ok() { start } else { 0 },
+            used_bytes: 0,
+        }
+    }
+
     /// Bytes taken, whole pages.
     pub fn used_bytes(&self) -> u64 {
         self.used_bytes

@@ -25,6 +25,10 @@ const PATH_LIMIT_BYTES: usize = 4096;
 const LOAD: u32 = 1;
 const DYNAMIC: u32 = 2;
 const NOTE: u32 = 4;
+/// Where the table is that unwinders search.
+const FRAME_HEADER: u32 = 0x6474_e550;
+/// The segment may only be read.
+const READ_ONLY: u32 = 4;
 
 /// An executable or a library as it lies in memory.
 #[derive(Clone, Debug)]
@@ -34,6 +38,7 @@ pub struct Binary {
     segments: [(u64, u64); SEGMENT_LIMIT],
     segment_count: usize,
     dynamic: Option<(u64, u64)>,
+    frame_header: Option<(u64, u64)>,
     build_id: [u8; BUILD_ID_LIMIT_BYTES],
     build_id_bytes: usize,
 }
@@ -41,6 +46,7 @@ pub struct Binary {
 /// A program header, the fields that matter.
 struct ProgramHeader {
     kind: u32,
+    flags: u32,
     offset: u64,
     address: u64,
     memory_bytes: u64,
@@ -50,17 +56,28 @@ impl ProgramHeader {
     fn read(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(bytes);
         let kind = reader.u32().ok()?;
-        reader.u32().ok()?;
+        let flags = reader.u32().ok()?;
         let offset = reader.u64().ok()?;
         let address = reader.u64().ok()?;
         reader.u64().ok()?;
         reader.u64().ok()?;
         Some(Self {
             kind,
+            flags,
             offset,
             address,
             memory_bytes: reader.u64().ok()?,
         })
+    }
+}
+
+impl ProgramHeader {
+    /// Whether this is a segment that may only be read and holds what `other` describes.
+    fn is_read_only_around(&self, other: &Self) -> bool {
+        let within = self.address <= other.address
+            && other.address.saturating_add(other.memory_bytes)
+                <= self.address.saturating_add(self.memory_bytes);
+        self.kind == LOAD && self.flags == READ_ONLY && within
     }
 }
 
@@ -86,6 +103,7 @@ impl Binary {
             segments: [(0, 0); SEGMENT_LIMIT],
             segment_count: 0,
             dynamic: None,
+            frame_header: None,
             build_id: [0; BUILD_ID_LIMIT_BYTES],
             build_id_bytes: 0,
         };
@@ -96,6 +114,9 @@ impl Binary {
             let address = header.address.wrapping_add(binary.load_bias);
             match header.kind {
                 DYNAMIC => binary.dynamic = Some((address, header.memory_bytes)),
+                FRAME_HEADER if headers().any(|segment| segment.is_read_only_around(&header)) => {
+                    binary.frame_header = Some((address, header.memory_bytes));
+                }
                 NOTE => binary.find_build_id(address, header.memory_bytes),
                 _ => {}
             }
@@ -140,6 +161,12 @@ impl Binary {
                 self.build_id_bytes = length;
             }
         }
+    }
+
+    /// Address and length of the table that unwinders search, where it lies in a segment that may only be read and the
+    /// dynamic linker is there to find it: a static executable at a fixed address registers its frames by itself.
+    pub fn frame_header(&self) -> Option<(u64, u64)> {
+        self.frame_header.filter(|_| self.dynamic.is_some())
     }
 
     /// The GNU build id, empty if there is none.

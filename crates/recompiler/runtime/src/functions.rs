@@ -9,7 +9,7 @@
 
 use crate::binary::Binary;
 use crate::stub::{Capture, Counted};
-use core::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering};
 use tidegate_format::message::{CAPTURE_WORDS, Reason};
 use tidegate_format::scenario::Scenario;
 use tidegate_format::section::{AnchorEntry, DESCRIPTOR_LENGTH, Descriptor};

@@ -29,6 +29,7 @@ pub mod processor;
 pub mod relocate;
 pub mod start;
 pub mod stub;
+pub mod sync;
 pub mod sys;
 pub mod unwind;
 

@@ -11,6 +11,7 @@ use crate::binary::{Binary, File};
 use crate::functions::Function;
 use crate::place::Surroundings;
 use crate::sys;
+use crate::unwind::Table;
 use core::sync::atomic::{AtomicU64, Ordering};
 use tidegate_format::section::{DESCRIPTOR_LENGTH, FUNCTIONS_SECTION};
 
@@ -24,8 +25,10 @@ pub struct Member {
     pub binary: Binary,
     /// Its functions, in the order of its section.
     pub functions: &'static mut [Function],
-    /// The code near it.
+    /// The code in it or near it.
     pub area: Area,
+    /// Where unwinders find the area's code, if it lies in the executable.
+    pub table: Option<Table>,
     /// Index of its first function in the process.
     pub first: u32,
     /// A library that was closed.
@@ -42,7 +45,13 @@ impl Member {
     pub fn executable(program_headers: u64, header_count: usize) -> Option<Self> {
         let file = File::of_executable()?;
         let binary = Binary::find(program_headers, header_count, file.program_headers)?;
-        Self::new(binary, &file, true)
+        let table = Table::find(&binary);
+        let area = table.map_or_else(Area::default, |table| Area::inside(table.area));
+        Some(Self {
+            area,
+            table,
+            ..Self::new(binary, &file, true)?
+        })
     }
 
     /// The library whose ELF header is at `header`; `None` where it cannot be read or has no functions.
@@ -60,6 +69,7 @@ impl Member {
             functions: read_functions(&binary, start, count)?,
             binary,
             area: Area::default(),
+            table: None,
             first: 0,
             is_gone: false,
             is_executable,

@@ -239,6 +239,17 @@ impl Process {
         }
     }
 
+    /// Whether this process takes code at all.
+    ///
+    /// # Errors
+    /// Why it does not.
+    fn takes_code(&self) -> Result<(), Reason> {
+        match self.reason {
+            Reason::None => Ok(()),
+            reason => Err(reason),
+        }
+    }
+
     /// Maps an image and remembers its entry.
     ///
     /// # Errors
@@ -250,9 +261,7 @@ impl Process {
         bytes: &[u8],
     ) -> Result<Reply<'static>, Reason> {
         let begin_ns = sys::clock_ns(sys::Clock::Monotonic);
-        if self.reason != Reason::None {
-            return Err(self.reason);
-        }
+        self.takes_code()?;
         let (member, index) = self.members.find(function)?;
         let around = member.surroundings();
         let (binary, function) = (&member.binary, &mut member.functions[index]);
@@ -271,9 +280,8 @@ impl Process {
             function.anchor(binary, index)
         })?;
         let place = draft.seal()?;
-        let frames = place + u64::from(image.eh_frame.0);
-        let registered = unwind::register(frames, image.eh_frame.1 as usize);
-        if !registered && function.descriptor.flags & MAY_UNWIND != 0 {
+        let is_found = unwind::tell(member.table, place, &image);
+        if !is_found && function.descriptor.flags & MAY_UNWIND != 0 {
             return Err(Reason::Unwinder);
         }
         let entry = place + u64::from(image.entry);
@@ -351,8 +359,8 @@ impl Process {
     /// # Errors
     /// [`Reason::UnknownFunction`], or why there are no stubs.
     pub fn count(&mut self, function: u32, enabled: bool) -> Result<Reply<'static>, Reason> {
-        if self.reason != Reason::None && enabled {
-            return Err(self.reason);
+        if enabled {
+            self.takes_code()?;
         }
         if function == ALL_FUNCTIONS {
             let present = self.members.all_mut().iter_mut().filter(|member| !member.is_gone);
@@ -403,9 +411,7 @@ impl Process {
 
     /// Makes one function's capturing stub where it has none.
     fn make_capture(&mut self, function: u32) -> Result<(), Reason> {
-        if self.reason != Reason::None {
-            return Err(self.reason);
-        }
+        self.takes_code()?;
         let (member, index) = self.members.find(function)?;
         let around = member.surroundings();
         let function = &mut member.functions[index];

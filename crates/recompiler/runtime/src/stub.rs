@@ -12,7 +12,7 @@
 //!
 //! Not here: where stubs live and who is counted.
 
-use core::sync::atomic::{AtomicU32, AtomicU64};
+use crate::sync::{AtomicU32, AtomicU64};
 use tidegate_format::message::{CAPTURE_CALLS, CAPTURE_WORDS};
 
 /// Room per stub; the code is shorter.

@@ -200,6 +200,8 @@ pub fn pending_bytes(descriptor: Descriptor) -> Result<usize, Errno> {
 pub enum Protection {
     /// Reserved only.
     None = 0,
+    /// Constants of the executable.
+    Read = 1,
     /// Being filled.
     ReadWrite = 3,
     /// Sealed code and constants.
@@ -224,10 +226,17 @@ pub fn map_exactly(address: usize, bytes: usize, protection: Protection) -> Resu
     Err(EAGAIN)
 }
 
+/// Takes memory that the executable reserves for this runtime: inaccessible, and without a charge, until it is used.
+pub fn map_over_reserved(address: usize, bytes: usize) -> Result<usize, Errno> {
+    const MAP_FIXED: usize = 0x10;
+    const MAP_NORESERVE: usize = 0x4000;
+    map(address, bytes, Protection::None, MAP_FIXED | MAP_NORESERVE)
+}
+
 fn map(address: usize, bytes: usize, protection: Protection, flags: usize) -> Result<usize, Errno> {
     const MAP_PRIVATE: usize = 2;
     const MAP_ANONYMOUS: usize = 0x20;
-    // SAFETY: a new mapping that replaces nothing: `flags` never holds plain MAP_FIXED.
+    // SAFETY: a new mapping that replaces nothing, but in `map_over_reserved`, where it replaces what is ours.
     unsafe {
         call(
             MMAP,
@@ -243,9 +252,9 @@ fn map(address: usize, bytes: usize, protection: Protection, flags: usize) -> Re
     }
 }
 
-/// Changes the protection of whole pages that this runtime mapped.
+/// Changes the protection of whole pages that this runtime mapped or may write for a moment.
 pub fn protect(address: usize, bytes: usize, protection: Protection) -> Result<(), Errno> {
-    // SAFETY: callers pass only ranges of their own mappings.
+    // SAFETY: callers pass only ranges of their own mappings, and constants that nobody executes.
     unsafe { call(MPROTECT, [address, bytes, protection as usize, 0, 0, 0])? };
     Ok(())
 }

@@ -426,7 +426,8 @@ fn damaged(path: &Path, what: &str) -> VariantsError {
     }
 }
 
-fn entry_bytes(key: Key, label: &Label, stored: &Stored) -> Vec<u8> {
+/// The bytes of an entry.
+pub fn entry_bytes(key: Key, label: &Label, stored: &Stored) -> Vec<u8> {
     let (kind, payload) = match stored {
         Stored::Image(image) => (0_u32, image.as_slice()),
         Stored::Refusal(why) => (1, why.as_bytes()),
@@ -462,6 +463,15 @@ fn read_entry(path: &Path, key: Key) -> Result<Entry, VariantsError> {
     }
     let bytes = fs::read(path).map_err(at(path))?;
     parse_entry(path, key, &bytes)
+}
+
+/// Reads the bytes of an entry as [`Cache::get`] does; `path` is only named in errors.
+///
+/// # Errors
+/// [`VariantsError::Stored`], [`VariantsError::StoredVersion`].
+pub fn parse(path: &Path, key: Key, bytes: &[u8]) -> Result<(Label, Stored), VariantsError> {
+    let entry = parse_entry(path, key, bytes)?;
+    Ok((entry.label(path)?, entry.stored(path, None)?))
 }
 
 fn parse_entry(path: &Path, key: Key, bytes: &[u8]) -> Result<Entry, VariantsError> {

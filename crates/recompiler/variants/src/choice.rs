@@ -87,11 +87,19 @@ impl Choices {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(error) => return Err(at(path)(error)),
         };
+        Self::parse(path, &text)
+    }
+
+    /// Reads the file's bytes; `path` is only named in errors.
+    ///
+    /// # Errors
+    /// [`VariantsError::Stored`], [`VariantsError::StoredVersion`].
+    pub fn parse(path: &Path, text: &[u8]) -> Result<Self, VariantsError> {
         let damaged = |error: serde_json::Error| VariantsError::Stored {
             path: path.to_path_buf(),
             what: error.to_string(),
         };
-        let value: serde_json::Value = serde_json::from_slice(&text).map_err(damaged)?;
+        let value: serde_json::Value = serde_json::from_slice(text).map_err(damaged)?;
         let found = value
             .get("version")
             .and_then(serde_json::Value::as_u64)

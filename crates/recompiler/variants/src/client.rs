@@ -11,6 +11,7 @@ use crate::cache::{Listed, Shown};
 use crate::heat::mappings::Mappings;
 use crate::live::{LiveTrial, Subject};
 use crate::program::{Program, ProgramTunable};
+use crate::recipe::{NotARecipe, Recipe};
 use crate::session::{FunctionInfo, Peer, StormReport, read_frame};
 use crate::switchboard::{Options, Prepared, Server, Switchboard};
 use crate::trial::{Config, Verdict};
@@ -57,7 +58,7 @@ pub enum Command {
         process: u32,
         /// One function, or all.
         function: Option<String>,
-        /// `base` or a scenario.
+        /// `base` or a recipe: a scenario, and which of its pipelines (`memory/1`).
         to: String,
     },
     /// Fault injection: everything back and forth.
@@ -74,7 +75,7 @@ pub enum Command {
         process: u32,
         /// One function, or all that get a variant.
         function: Option<String>,
-        /// A scenario.
+        /// A recipe.
         to: String,
         /// Length of a slice; `None` = the default.
         slice_ms: Option<u32>,
@@ -170,7 +171,7 @@ pub enum Answer {
 pub struct TrialReport {
     /// The function.
     pub function: String,
-    /// The scenario's name.
+    /// The recipe in words: the scenario's name, and which of its pipelines where it is not the first.
     pub scenario: String,
     /// Whether the variant is worth using.
     pub kept: bool,
@@ -189,11 +190,11 @@ pub struct TrialReport {
 
 impl TrialReport {
     /// The report of a verdict.
-    pub fn new(function: &str, scenario: Scenario, verdict: &Verdict) -> Self {
+    pub fn new(function: &str, recipe: &Recipe, verdict: &Verdict) -> Self {
         let gain = verdict.gain();
         Self {
             function: function.to_owned(),
-            scenario: scenario.name().to_owned(),
+            scenario: recipe.to_string(),
             kept: verdict.kept,
             ratio: gain.estimate.exp(),
             interval: (gain.lower.exp(), gain.upper.exp()),
@@ -319,9 +320,7 @@ pub fn execute(board: &Switchboard, user: u32, command: &Command) -> Result<Answ
             to,
         } => {
             check_owner(board, user, *process)?;
-            let to = Scenario::from_name(to)
-                .ok_or_else(|| VariantsError::Remote(format!("`{to}` is not base or a scenario")))?;
-            switch(board, *process, function.as_deref(), to)
+            switch(board, *process, function.as_deref(), &recipe(to)?)
         }
         Command::Storm { process, duration_s } => {
             check_owner(board, user, *process)?;
@@ -339,14 +338,7 @@ pub fn execute(board: &Switchboard, user: u32, command: &Command) -> Result<Answ
                 slice_ms: slice_ms.unwrap_or(Config::default().slice_ms),
                 ..Config::default()
             };
-            trial(
-                board,
-                *process,
-                function.as_deref(),
-                variant_scenario(to)?,
-                config,
-                *seed,
-            )
+            trial(board, *process, function.as_deref(), &recipe(to)?, config, *seed)
         }
         Command::CacheList => Ok(Answer::CacheList {
             entries: board.options().cache(user)?.list()?,
@@ -376,9 +368,9 @@ fn check_owner(board: &Switchboard, user: u32, process: u32) -> Result<(), Varia
     }
 }
 
-fn variant_scenario(name: &str) -> Result<Scenario, VariantsError> {
-    let scenario = Scenario::from_name(name).filter(|found| Scenario::TUNABLE.contains(found));
-    scenario.ok_or_else(|| VariantsError::Remote(format!("`{name}` is not a scenario")))
+fn recipe(text: &str) -> Result<Recipe, VariantsError> {
+    text.parse()
+        .map_err(|error: NotARecipe| VariantsError::Remote(error.to_string()))
 }
 
 /// Loads placebo and variant of the wanted functions, then tries one after another.
@@ -386,17 +378,21 @@ fn trial(
     board: &Switchboard,
     process: u32,
     function: Option<&str>,
-    scenario: Scenario,
+    recipe: &Recipe,
     config: Config,
     seed: Option<u64>,
 ) -> Result<Answer, VariantsError> {
+    let scenario = recipe.scenario;
+    if !Scenario::TUNABLE.contains(&scenario) {
+        return Err(VariantsError::Remote(format!("`{scenario}` is nothing to try")));
+    }
     if !(SLICE_MS_LEAST..=SLICE_MS_MOST).contains(&config.slice_ms) {
         let text = format!("a slice lasts between {SLICE_MS_LEAST} and {SLICE_MS_MOST} ms");
         return Err(VariantsError::Remote(text));
     }
     let wanted = |info: &FunctionInfo| function.is_none_or(|name| name == info.name);
     let mut refused = sort_out(board.prepare(process, Scenario::Placebo, wanted)?).1;
-    refused.extend(sort_out(board.prepare(process, scenario, wanted)?).1);
+    refused.extend(sort_out(board.prepare_recipe(process, recipe, wanted)?).1);
     let seed = seed.unwrap_or_else(clock_seed);
     let mut verdicts = Vec::new();
     for info in board.functions(process)?.into_iter().filter(wanted) {
@@ -408,7 +404,7 @@ fn trial(
             };
             let mut live = LiveTrial::new(subject, config, seed ^ u64::from(info.index));
             let verdict = live.run(board, || true, || false)?;
-            verdicts.extend(verdict.map(|verdict| TrialReport::new(&info.name, scenario, &verdict)));
+            verdicts.extend(verdict.map(|verdict| TrialReport::new(&info.name, recipe, &verdict)));
         }
     }
     if let (Some(name), true) = (function, verdicts.is_empty() && refused.is_empty()) {
@@ -430,18 +426,20 @@ fn switch(
     board: &Switchboard,
     process: u32,
     function: Option<&str>,
-    to: Scenario,
+    recipe: &Recipe,
 ) -> Result<Answer, VariantsError> {
-    let prepared = if to == Scenario::Base {
+    let prepared = if recipe.scenario == Scenario::Base {
         Vec::new()
     } else {
-        board.prepare(process, to, |info| function.is_none_or(|name| name == info.name))?
+        board.prepare_recipe(process, recipe, |info| {
+            function.is_none_or(|name| name == info.name)
+        })?
     };
     let (loaded, refused) = sort_out(prepared);
     if let (Some(name), Some((_, why))) = (function, refused.first()) {
         return Err(VariantsError::NoVariant(format!("{name}: {why}")));
     }
-    let (functions, switch_ns) = board.switch(process, function, to)?;
+    let (functions, switch_ns) = board.switch(process, function, recipe.scenario)?;
     Ok(Answer::Switched {
         functions,
         switch_ns,

@@ -79,11 +79,19 @@ impl Program {
     /// [`VariantsError::File`], [`VariantsError::Elf`].
     pub fn read(path: &Path) -> Result<Self, VariantsError> {
         let bytes = fs::read(path).map_err(at(path))?;
+        Self::parse(path, &bytes)
+    }
+
+    /// Reads the bytes of an ELF file; `path` is only named in errors.
+    ///
+    /// # Errors
+    /// [`VariantsError::Elf`].
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, VariantsError> {
         let failed = |what: String| VariantsError::Elf {
             path: path.to_path_buf(),
             what,
         };
-        let file: ElfFile64<'_> = ElfFile64::parse(&*bytes).map_err(|error| failed(error.to_string()))?;
+        let file: ElfFile64<'_> = ElfFile64::parse(bytes).map_err(|error| failed(error.to_string()))?;
         let mut program = Self {
             has_runtime: [RUNTIME_NOTE_SECTION, FUNCTIONS_SECTION]
                 .iter()

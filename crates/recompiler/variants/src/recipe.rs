@@ -7,7 +7,8 @@
 //! Not here: what a pipeline does (the worker's table) and how values are found ([`crate::constants`]).
 
 use std::fmt;
-use tidegate_format::request::{Constant, INTEGER_REGISTERS};
+use std::str::FromStr;
+use tidegate_format::request::{ARGUMENT_REGISTERS, Constant, INTEGER_REGISTERS};
 use tidegate_format::scenario::Scenario;
 
 /// One way to make a variant.
@@ -58,6 +59,46 @@ impl fmt::Display for Recipe {
     }
 }
 
+/// A text that is no recipe.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is not base or a recipe: a scenario, then perhaps which of its pipelines, and assumed arguments (memory/1,rcx=5)"
+)]
+pub struct NotARecipe(String);
+
+impl FromStr for Recipe {
+    type Err = NotARecipe;
+
+    fn from_str(text: &str) -> Result<Self, NotARecipe> {
+        let read = || {
+            let mut words = text.split(',');
+            let first = words.next()?;
+            let (scenario, candidate) = first.split_once('/').unwrap_or((first, "0"));
+            Some(Self {
+                scenario: Scenario::from_name(scenario)?,
+                candidate: candidate.parse().ok()?,
+                constants: words.map(constant).collect::<Option<_>>()?,
+            })
+        };
+        read().ok_or_else(|| NotARecipe(text.to_owned()))
+    }
+}
+
+/// `rcx=5`, `xmm0=0x10`.
+fn constant(text: &str) -> Option<Constant> {
+    let (name, value) = text.split_once('=')?;
+    let integer = INTEGER_NAMES.iter().position(|known| *known == name);
+    let register = match integer {
+        Some(index) => u8::try_from(index).ok()?,
+        None => INTEGER_REGISTERS.checked_add(name.strip_prefix("xmm")?.parse().ok()?)?,
+    };
+    let value = match value.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16).ok()?,
+        None => value.parse().ok()?,
+    };
+    (register < ARGUMENT_REGISTERS).then_some(Constant { register, value })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,9 +118,22 @@ mod tests {
                     .collect(),
             };
             assert_eq!(recipe.to_string(), expect);
+            assert_eq!(expect.parse(), Ok(recipe));
         };
         check(0, &[], "memory");
         check(1, &[(3, 5)], "memory/1,rcx=5");
         check(0, &[(6, 16)], "memory,xmm0=0x10");
+        for wrong in [
+            "",
+            "sideways",
+            "memory/",
+            "memory/300",
+            "memory,rcx",
+            "memory,rax=1",
+            "memory,xmm8=1",
+            "memory,rcx=-1",
+        ] {
+            assert!(wrong.parse::<Recipe>().is_err(), "{wrong}");
+        }
     }
 }

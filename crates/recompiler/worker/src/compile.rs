@@ -13,7 +13,7 @@ use llvm_sys::target_machine::*;
 use llvm_sys::transforms::pass_builder::*;
 use std::ffi::{CString, c_void};
 use tidegate_format::blob::Blob;
-use tidegate_format::image::CpuFeatures;
+use tidegate_format::image::{CpuFeatures, SPAN_ALIGNMENT};
 use tidegate_format::request::{CompileError, CompileErrorKind, Request};
 use tidegate_partition::llvm;
 use tidegate_partition::llvm::{Module, Value};
@@ -111,7 +111,16 @@ fn optimise(
     for pass in pipeline.after {
         passes::run(*pass, module, root, machine)?;
     }
+    give_frames_pages(module);
     Ok((machine, prepared.cpu_features))
+}
+
+/// Unwinders find code by its page: where several functions may be passed by an exception, each has pages of its own.
+fn give_frames_pages(module: Module) {
+    let bodies = || llvm::functions(module).filter(|function| !function.is_declaration());
+    if bodies().count() > 1 && bodies().any(|function| !function.has_attribute("nounwind")) {
+        bodies().for_each(|function| function.set_alignment(SPAN_ALIGNMENT as u32));
+    }
 }
 
 /// What `--version` prints: everything that makes an image of the same request another one.

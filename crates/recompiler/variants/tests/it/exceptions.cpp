@@ -66,6 +66,8 @@ static void work(long &rounds, long &bad) {
   }
 }
 
+extern "C" char __libc_single_threaded;
+
 int main(int count, char **) {
   std::signal(SIGTERM, [](int) { ends = true; });
   long rounds[2] = {}, bad[2] = {};
@@ -76,5 +78,5 @@ int main(int count, char **) {
     work(rounds[0], bad[0]);
     other.join();
   }
-  std::printf("rounds=%ld bad=%ld\n", rounds[0] + rounds[1], bad[0] + bad[1]);
+  std::printf("rounds=%ld bad=%ld single=%d\n", rounds[0] + rounds[1], bad[0] + bad[1], __libc_single_threaded);
 }

@@ -34,11 +34,10 @@ fn load(board: &Switchboard, process: u32, names: &[&str]) {
 }
 
 /// Serves the program, loads, storms for a second, and gives what it said at its end.
-fn storm(program: PathBuf, folder: tempfile::TempDir, tools: &Tools, names: &[&str]) -> String {
-    let bench = Bench { folder, program };
+fn storm(bench: &Bench, tools: &Tools, arguments: &[&str], names: &[&str]) -> String {
     let server = bench.serve_with(Some(Worker::new(&tools.worker).unwrap()));
     let board = server.board();
-    let child = bench.run(&[]);
+    let child = bench.run(arguments);
     let process = child.id();
     wait_until("the runtime connects", || board.is_connected(process));
     load(board, process, names);
@@ -85,28 +84,53 @@ fn a_loop_in_main_is_switched_while_it_runs() {
     assert_eq!(value(&said, "bad"), 0, "{said}");
 }
 
+/// What `exceptions.cpp` throws through.
+const THROWING: [&str; 3] = ["_Z6foldedIlET_RKSt6vectorIS0_SaIS0_EES0_", "through", "caught"];
+
+/// The program of `exceptions.cpp`, linked with `flags`.
+fn throwing_bench(tools: &Tools, flags: &[&str]) -> Bench {
+    let folder = tempfile::tempdir().unwrap();
+    let mut all = vec!["--driver-mode=g++", "-std=c++17", "-O2", "-pthread"];
+    all.extend(flags);
+    let program = tools.build(&[source("exceptions.cpp")], &all, &THROWING, folder.path());
+    Bench { folder, program }
+}
+
 #[test]
 fn exceptions_pass_through_variants() {
     let Some(tools) = Tools::find("exceptions_pass_through_variants") else {
         return;
     };
-    let folder = tempfile::tempdir().unwrap();
-    let flags = ["--driver-mode=g++", "-std=c++17", "-O2", "-pthread"];
-    let template = "_Z6foldedIlET_RKSt6vectorIS0_SaIS0_EES0_";
-    let names = [template, "through", "caught"];
-    let program = tools.build(&[source("exceptions.cpp")], &flags, &names, folder.path());
-    storm(program, folder, &tools, &names);
+    for linker in ["-fuse-ld=bfd", "-fuse-ld=lld"] {
+        let bench = throwing_bench(&tools, &[linker, "-Wl,--gc-sections"]);
+        storm(&bench, &tools, &[], &THROWING);
+    }
 }
 
+/// The thread that libc does not know stays unknown to it: what is cheaper in a program of one thread stays so.
+#[test]
+fn exceptions_pass_through_variants_of_a_program_of_one_thread() {
+    let Some(tools) = Tools::find("exceptions_in_one_thread") else {
+        return;
+    };
+    let said = storm(&throwing_bench(&tools, &[]), &tools, &["alone"], &THROWING);
+    assert_eq!(value(&said, "single"), 1, "{said}");
+    let said = storm(
+        &throwing_bench(&tools, &["-no-pie"]),
+        &tools,
+        &["alone"],
+        &THROWING,
+    );
+    assert_eq!(value(&said, "single"), 1, "{said}");
+}
+
+/// A static program at a fixed address registers its frames by itself, and libgcc cannot be told safely.
 #[test]
 fn where_the_unwinder_cannot_be_told_nothing_is_loaded_that_exceptions_may_pass() {
     let Some(tools) = Tools::find("where_the_unwinder_cannot_be_told") else {
         return;
     };
-    let folder = tempfile::tempdir().unwrap();
-    let flags = ["--driver-mode=g++", "-std=c++17", "-O2", "-pthread"];
-    let program = tools.build(&[source("exceptions.cpp")], &flags, &["through"], folder.path());
-    let bench = Bench { folder, program };
+    let bench = throwing_bench(&tools, &["-static"]);
     let server = bench.serve_with(Some(Worker::new(&tools.worker).unwrap()));
     let board = server.board();
     let child = bench.run(&["alone"]);
@@ -152,8 +176,9 @@ fn work() -> (u64, u64) {
 fn main() {
     std::panic::set_hook(Box::new(|_| {}));
     unsafe { signal(15, end) };
-    let other = std::thread::spawn(work);
-    let (own, other) = (work(), other.join().unwrap());
+    let other = (std::env::args().count() == 1).then(|| std::thread::spawn(work));
+    let own = work();
+    let other = other.map_or((0, 0), |other| other.join().unwrap());
     println!("rounds={} bad={}", own.0 + other.0, own.1 + other.1);
 }
 "#;
@@ -193,5 +218,7 @@ fn panics_pass_through_variants() {
         String::from_utf8_lossy(&built.stderr)
     );
     let program = folder.path().join("target/tidegate/release/panics");
-    storm(program, folder, &tools, &names);
+    let bench = Bench { folder, program };
+    storm(&bench, &tools, &[], &names);
+    storm(&bench, &tools, &["alone"], &names);
 }

@@ -113,6 +113,39 @@ fn statics_thread_locals_and_addresses_stay_on_sixteen_threads() {
     check_facts("facts_sixteen", "16", &["-no-pie"]);
 }
 
+/// The second pipeline of a scenario, by command, supersedes the first, and one that there is not is refused.
+#[test]
+fn any_of_a_scenario_s_pipelines_can_be_asked_for() {
+    let Some((bench, worker)) = kernel_bench("real_candidates") else {
+        return;
+    };
+    let server = bench.serve_with(Some(worker));
+    let child = bench.run(&["60"]);
+    let (process, board) = (child.id(), server.board());
+    wait_until("the runtime connects", || board.is_connected(process));
+    let switch = |to: &str| {
+        let command = Command::Switch {
+            process,
+            function: Some("mix".to_owned()),
+            to: to.to_owned(),
+        };
+        execute(board, own_user(), &command)
+    };
+    for to in ["memory", "memory/1"] {
+        let answer = switch(to).unwrap();
+        let Answer::Switched {
+            functions, loaded, ..
+        } = answer
+        else {
+            panic!("{answer:?}")
+        };
+        assert_eq!((functions, loaded.len()), (1, 1), "{to}");
+    }
+    assert!(switch("memory/9").unwrap_err().to_string().contains("candidate"));
+    assert!(switch("sideways").is_err());
+    assert_eq!(value(&stop(child), "bad"), 0);
+}
+
 fn own_user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
