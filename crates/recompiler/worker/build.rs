@@ -11,7 +11,7 @@ fn main() {
     cc::Build::new()
         .cpp(true)
         .std("c++17")
-        .files(["allocations", "record", "stream"].map(|name| format!("src/passes/{name}.cpp")))
+        .files(["allocations", "lookups", "record", "stream"].map(|name| format!("src/passes/{name}.cpp")))
         .include(prefix.join("include"))
         // LLVM is built without both.
         .flag("-fno-rtti")

@@ -29,6 +29,7 @@ unsafe extern "C" {
         least_bytes: u64,
         prefetch: c_int,
     ) -> u32;
+    fn tidegate_prefetch_lookups(root: LLVMValueRef, machine: LLVMTargetMachineRef, turns: u64) -> u32;
 }
 
 /// Least that a loop must write before its stores go past the caches: more than a core's own caches keep.
@@ -37,6 +38,8 @@ const STREAMED_BYTES_MIN: u64 = 2 << 20;
 const LOWERED_BYTES_MAX: u64 = 4096;
 /// The same for functions that may be entered again from what they call: a thousand levels deep it is half a megabyte.
 const REENTRANT_BYTES_MAX: u64 = 512;
+/// How many turns ahead a lookup is asked for: a hundred nanoseconds of memory, in turns of some nanoseconds.
+const LOOKUP_TURNS: u64 = 16;
 
 /// Runs one pass on `root`. Gives how often it changed something.
 pub(crate) fn run(
@@ -57,6 +60,7 @@ pub(crate) fn run(
         Pass::StreamStoresAndPrefetch => {
             llvm!(tidegate_stream_stores(root.0, machine, STREAMED_BYTES_MIN, 1))
         }
+        Pass::PrefetchLookups => llvm!(tidegate_prefetch_lookups(root.0, machine, LOOKUP_TURNS)),
     };
     verify(module, &format!("{pass:?}"))?;
     Ok(changes)

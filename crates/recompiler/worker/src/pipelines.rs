@@ -30,6 +30,8 @@ pub(crate) enum Pass {
     StreamStores,
     /// As [`StreamStores`](Self::StreamStores); each line that such a loop reads is asked for ahead, once.
     StreamStoresAndPrefetch,
+    /// What a loop will look up by what a stream holds (hash tables, gathers) is asked for some turns ahead.
+    PrefetchLookups,
 }
 
 /// What is done for one candidate of a scenario.
@@ -81,17 +83,16 @@ const BASE: Pipeline = Pipeline {
 ///
 /// | scenario | why |
 /// |---|---|
-/// | `cpu` | on a time-sliced core the best code is the one with the least CPU time per unit of work: first the newer instruction set, at 256 bits (512 lowers the clock on some CPUs and gained nothing on others); then simpler instructions and fewer bytes, without vectors and unrolling, for code that misses its instruction cache more when others run |
-/// | `memory` | bandwidth and size are what is short: blocks on the stack instead of the heap, registers freed (no unrolling, no interleaving, no frame pointer), narrow vectors, stores past the caches, lines asked for ahead; then the same without streams, for data that fits the caches |
+/// | `cpu` | on a time-sliced core the best code is the one with the least CPU time per unit of work: first the newer instruction set, at 256 bits (512 lowers the clock on some CPUs and gained nothing on others), with blocks on the stack and lookups asked for ahead; then simpler instructions and fewer bytes, without vectors and unrolling, for code that misses its instruction cache more when others run; then the newer instruction set alone, for data that fits the caches |
+/// | `memory` | bandwidth and size are what is short: blocks on the stack instead of the heap, registers freed (no unrolling, no interleaving, no frame pointer), narrow vectors, stores past the caches, lines and lookups asked for ahead; then the same without streams and lookups, for data that fits the caches; then the newer instruction set, for what computes more than it moves |
 /// | `neighbour` | take little of what is shared: small code, narrow vectors, stores past the caches, nothing asked for ahead |
 /// | `disk`, `network` | no compiler flag reaches them; tunables do (batch and buffer sizes, level of compression, read-ahead) |
-pub(crate) const PIPELINES: [Pipeline; 8] = [
+pub(crate) const PIPELINES: [Pipeline; 10] = [
     BASE,
     Pipeline {
-        scenario: Scenario::Cpu,
-        extensions: CpuFeatures::V3,
-        vector_width_bits: Some(256),
-        ..BASE
+        before: &[Pass::LowerAllocations],
+        after: &[Pass::PrefetchLookups],
+        ..WIDE
     },
     Pipeline {
         scenario: Scenario::Cpu,
@@ -103,15 +104,20 @@ pub(crate) const PIPELINES: [Pipeline; 8] = [
         free_frame_pointer: true,
         ..BASE
     },
+    WIDE,
     Pipeline {
         scenario: Scenario::Memory,
         before: &[Pass::LowerAllocations, Pass::AlignStreams],
-        after: &[Pass::StreamStoresAndPrefetch],
+        after: &[Pass::StreamStoresAndPrefetch, Pass::PrefetchLookups],
         ..REGISTERS
     },
     Pipeline {
         before: &[Pass::LowerAllocations],
         ..REGISTERS
+    },
+    Pipeline {
+        scenario: Scenario::Memory,
+        ..WIDE
     },
     Pipeline {
         scenario: Scenario::Neighbour,
@@ -131,6 +137,14 @@ pub(crate) const PIPELINES: [Pipeline; 8] = [
         ..BASE
     },
 ];
+
+/// The newer instruction set, and nothing else.
+const WIDE: Pipeline = Pipeline {
+    scenario: Scenario::Cpu,
+    extensions: CpuFeatures::V3,
+    vector_width_bits: Some(256),
+    ..BASE
+};
 
 /// What leaves a function the most registers: what memory and neighbour begin with.
 const REGISTERS: Pipeline = Pipeline {

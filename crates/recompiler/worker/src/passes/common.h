@@ -1,4 +1,4 @@
-// What the worker's own passes share: the analyses that they ask LLVM for. Mechanism only; which pass runs for which
+// What the worker's own passes share: the analyses that they ask LLVM for, and arithmetic on loops. Mechanism only; which pass runs for which
 // scenario stands in `pipelines.rs`.
 
 #pragma once
@@ -10,9 +10,11 @@
 #include "llvm/Analysis/LoopInfo.h"
 #include "llvm/Analysis/OptimizationRemarkEmitter.h"
 #include "llvm/Analysis/ScalarEvolution.h"
+#include "llvm/Analysis/ScalarEvolutionExpressions.h"
 #include "llvm/Analysis/TargetLibraryInfo.h"
 #include "llvm/Analysis/TargetTransformInfo.h"
 #include "llvm/IR/Dominators.h"
+#include "llvm/IR/IRBuilder.h"
 #include "llvm/IR/Module.h"
 #include "llvm/Passes/PassBuilder.h"
 #include "llvm/Target/TargetMachine.h"
@@ -58,3 +60,21 @@ private:
   llvm::ModuleAnalysisManager moduleAnalyses;
   llvm::PassBuilder builder;
 };
+
+// What `phi` is after so many turns, where it steps by a constant; else null.
+inline llvm::Value *valueAfter(llvm::PHINode &phi, llvm::Value *turns, llvm::Loop &loop, llvm::IRBuilder<> &build,
+                               llvm::ScalarEvolution &evolution) {
+  if (!evolution.isSCEVable(phi.getType()))
+    return nullptr;
+  auto *stepping = llvm::dyn_cast<llvm::SCEVAddRecExpr>(evolution.getSCEV(&phi));
+  if (!stepping || stepping->getLoop() != &loop || !stepping->isAffine())
+    return nullptr;
+  auto *step = llvm::dyn_cast<llvm::SCEVConstant>(stepping->getStepRecurrence(evolution));
+  llvm::Value *first = phi.getIncomingValueForBlock(loop.getLoopPreheader());
+  if (!step)
+    return nullptr;
+  llvm::Value *distance = build.CreateMul(build.CreateZExtOrTrunc(turns, step->getType()), step->getValue());
+  if (phi.getType()->isPointerTy())
+    return build.CreateGEP(build.getInt8Ty(), first, distance);
+  return build.CreateAdd(first, distance);
+}

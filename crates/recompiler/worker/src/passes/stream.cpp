@@ -277,23 +277,6 @@ StoreInst *leadingStore(Loop &loop, Analyses &with) {
   return nullptr;
 }
 
-// What `phi` is after so many turns, where it steps by a constant; else null.
-Value *beginBehind(PHINode &phi, Value *turned, Loop &loop, IRBuilder<> &build, ScalarEvolution &evolution) {
-  if (!evolution.isSCEVable(phi.getType()))
-    return nullptr;
-  auto *stepping = dyn_cast<SCEVAddRecExpr>(evolution.getSCEV(&phi));
-  if (!stepping || stepping->getLoop() != &loop || !stepping->isAffine())
-    return nullptr;
-  auto *step = dyn_cast<SCEVConstant>(stepping->getStepRecurrence(evolution));
-  Value *first = phi.getIncomingValueForBlock(loop.getLoopPreheader());
-  if (!step)
-    return nullptr;
-  Value *distance = build.CreateMul(build.CreateZExtOrTrunc(turned, step->getType()), step->getValue());
-  if (phi.getType()->isPointerTy())
-    return build.CreateGEP(build.getInt8Ty(), first, distance);
-  return build.CreateAdd(first, distance);
-}
-
 // Puts the turns that lead to an aligned address, where there are any and the loop is long, into a copy before it.
 bool peel(Loop &loop, StoreInst &store, uint64_t leastBytes, Analyses &with) {
   ScalarEvolution &evolution = with.evolution();
@@ -322,7 +305,7 @@ bool peel(Loop &loop, StoreInst &store, uint64_t leastBytes, Analyses &with) {
   Value *turned = build.CreateSelect(condition, peeled, build.getInt64(0));
   SmallDenseMap<PHINode *, Value *> begins;
   for (PHINode &phi : loop.getHeader()->phis())
-    if (Value *begin = beginBehind(phi, turned, loop, build, evolution))
+    if (Value *begin = valueAfter(phi, turned, loop, build, evolution))
       begins[&phi] = begin;
 
   BasicBlock *preheader = SplitBlock(check, place, &with.dominators(), &with.loops());
