@@ -76,6 +76,10 @@ fn apply(state: &mut State, now: Moment, event: &Event, notices: &mut Vec<Notice
             severity: Severity::Warning,
             text: format!("{knob:?} of {app} was written by someone else: it is theirs for an hour"),
         }),
+        Event::Switched(switched) => notices.push(Notice {
+            severity: Severity::Info,
+            text: switched.to_string(),
+        }),
         Event::Declared(declared) => state.forecaster.declare(declared.clone()),
         Event::Withdrawn(name) => state.forecaster.withdraw(name),
         Event::Expected(firings) => state.forecaster.expect(firings, now),

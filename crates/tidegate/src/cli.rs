@@ -266,7 +266,8 @@ pub(crate) struct ExplainArguments {
     pub(crate) places: Places,
     #[command(flatten)]
     pub(crate) format: Format,
-    /// Number of a lease, or `p` and the number of a prediction.
+    /// Number of a lease, `p` and the number of a prediction, or `code:` and the number of a process whose code was
+    /// switched.
     pub(crate) id: String,
 }
 

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use tidegate_dashboard::calibration::{OUTCOMES_MAX, Scored, calibration};
 use tidegate_dashboard::{
     Backend, BackendError, CalibrationQuery, CalibrationView, EventRow, Explanation, GraphView, LeaseRow,
-    MapRow, PlanRequest, PlanView, Report, ReportQuery, ReportRow, Series, SeriesQuery, View,
+    MapRow, PlanRequest, PlanView, Report, ReportQuery, ReportRow, Series, SeriesQuery, Step, View,
 };
 use tidegate_engine::State;
 use tidegate_history::{Action, Decision, Reader};
-use tidegate_types::{Entity, Event, Field, LeaseId, Moment, Outcome, PredictionId, Treatment, Unit};
+use tidegate_types::{
+    Entity, Event, Field, LeaseId, Moment, Outcome, PredictionId, Switched, Treatment, Unit,
+};
 
 /// Bytes of a view file; a larger one is not ours.
 const MAX_VIEW_BYTES: u64 = 64 << 20;
@@ -111,16 +113,56 @@ impl StoreBackend {
             let entry = map.entries.iter().find(|entry| entry.id == PredictionId(id))?;
             Some(MapRow::new(entry, map.made))
         });
-        found.as_ref().map(Explanation::of_forecast).ok_or_else(not_found)
+        let mut explanation = found
+            .as_ref()
+            .map(Explanation::of_forecast)
+            .ok_or_else(not_found)?;
+        let switches = self.switches(|switched| switched.prediction == Some(PredictionId(id)))?;
+        explanation.steps.extend(switches);
+        Ok(explanation)
+    }
+
+    /// Every switch of a process, with the prediction or the condition behind it.
+    fn explain_code(&self, process: u32) -> Result<Explanation, BackendError> {
+        let steps = self.switches(|switched| switched.pid == process)?;
+        if steps.is_empty() {
+            return Err(BackendError::NotFound(format!("a switch of process {process}")));
+        }
+        Ok(Explanation {
+            id: format!("code:{process}"),
+            title: format!("Code of process {process}"),
+            steps,
+            ..Explanation::default()
+        })
+    }
+
+    fn switches(&self, wanted: impl Fn(&Switched) -> bool) -> Result<Vec<Step>, BackendError> {
+        let since = crate::when::now_utc_ms() - MAPS_BACK_MS;
+        let decisions = self.reader.decisions(since).map_err(|error| failed(&error))?;
+        let steps = decisions.iter().filter_map(|recorded| match &recorded.decision {
+            Decision::Event(Event::Switched(switched)) if wanted(switched) => Some(Step {
+                title: crate::when::clock(recorded.at.utc_ms),
+                text: switched.to_string(),
+            }),
+            _ => None,
+        });
+        Ok(steps.collect())
     }
 }
 
 impl Backend for StoreBackend {
     fn explain(&self, id: &str) -> Result<Explanation, BackendError> {
+        let process = id.strip_prefix("code:").and_then(|process| process.parse().ok());
+        if let Some(process) = process {
+            return self.explain_code(process);
+        }
         let (number, is_prediction) = id.strip_prefix('p').map_or((id, false), |rest| (rest, true));
         let number: u64 = number.parse().map_err(|_| BackendError::Invalid {
-            text: format!("`{id}` is neither a lease nor a prediction"),
-            hint: Some("write the number of a lease, or p and the number of a prediction".to_owned()),
+            text: format!("`{id}` is neither a lease, a prediction nor the code of a process"),
+            hint: Some(
+                "write the number of a lease, p and the number of a prediction, or code: and the number of a process"
+                    .to_owned(),
+            ),
         })?;
         if is_prediction {
             self.explain_prediction(number)

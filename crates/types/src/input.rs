@@ -2,7 +2,7 @@
 
 use crate::{
     App, AppName, BootTime, ContentionEvent, ContentionMap, Dependency, DependencyOrigin, Knob, KnobValue,
-    LeaseId, Moment, Outcome, Plan, Sample, Scenario, TrialVerdict, Unit,
+    LeaseId, Moment, Outcome, Plan, Sample, Scenario, Switched, TrialVerdict, Unit,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -143,6 +143,8 @@ pub enum Event {
     Paused,
     /// Go on.
     Resumed,
+    /// Slots were led to variants, or back to the base.
+    Switched(Switched),
 }
 
 /// One tick's input.

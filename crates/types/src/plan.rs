@@ -71,7 +71,7 @@ pub struct Recompile {
     pub by: BootTime,
     /// When the contention is expected to be over.
     pub until: BootTime,
-    /// The prediction behind it.
+    /// The prediction behind it; none where the contention is there. Until then, variants are only made ready.
     pub prediction: Option<PredictionId>,
     /// Observe is never planned; advise names what would be compiled; enforce does it.
     pub mode: Mode,
@@ -111,6 +111,35 @@ pub struct TrialVerdict {
     pub interval: (f64, f64),
     /// In words.
     pub reason: String,
+}
+
+/// Slots of one process were led elsewhere.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Switched {
+    /// Whose functions.
+    pub app: AppName,
+    /// Its process.
+    pub pid: u32,
+    /// Which functions.
+    pub functions: Vec<String>,
+    /// To the variants of which scenario; none = to the base.
+    pub to: Option<Scenario>,
+    /// The prediction behind it; none where present conditions asked for it.
+    pub prediction: Option<PredictionId>,
+    /// In words.
+    pub reason: String,
+}
+
+impl fmt::Display for Switched {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let to = self.to.map_or_else(|| "the base".to_owned(), |to| to.to_string());
+        let functions = self.functions.join(", ");
+        write!(
+            formatter,
+            "{functions} of {} (process {}) to {to}: {}",
+            self.app, self.pid, self.reason
+        )
+    }
 }
 
 /// The whole of what should hold, not a difference: a lease that is no longer listed is given back.

@@ -67,7 +67,7 @@ pub(crate) fn recompiles(view: &View<'_>, map: &ContentionMap) -> Vec<Recompile>
             let known = wishes
                 .entry((app.clone(), scenario))
                 .or_insert_with(|| wish.clone());
-            if wish.by < known.by {
+            if (wish.prediction.is_some(), wish.by) < (known.prediction.is_some(), known.by) {
                 *known = wish;
             }
         }
@@ -77,11 +77,11 @@ pub(crate) fn recompiles(view: &View<'_>, map: &ContentionMap) -> Vec<Recompile>
 
 fn recompile(now: BootTime, entry: &MapEntry, app: &AppName, scenario: Scenario, mode: Mode) -> Recompile {
     let goes_on = entry.ongoing_since.is_some();
-    let onset = entry
-        .onset
-        .filter(|_| !goes_on)
-        .map(|onset| BootTime::from_seconds(onset.q10));
-    let by = onset.unwrap_or(now).max(now);
+    let onset = entry.onset.map(|onset| BootTime::from_seconds(onset.q10));
+    // An episode keeps its beginning for as long as it goes on.
+    let by = entry
+        .ongoing_since
+        .unwrap_or_else(|| onset.unwrap_or(now).max(now));
     let end = entry.end.map(|end| BootTime::from_seconds(end.q90));
     let cores = match entry.unit {
         Unit::Core(number) => vec![number],
@@ -92,8 +92,9 @@ fn recompile(now: BootTime, entry: &MapEntry, app: &AppName, scenario: Scenario,
         cores,
         scenario,
         by,
-        until: end.unwrap_or(by).max(by.plus_seconds(HOLD_S)),
-        prediction: Some(entry.id),
+        until: end.unwrap_or(by).max(by.max(now).plus_seconds(HOLD_S)),
+        // What is there needs no foresight.
+        prediction: (!goes_on).then_some(entry.id),
         mode,
     }
 }

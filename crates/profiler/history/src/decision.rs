@@ -204,7 +204,8 @@ pub(crate) fn is_decision(event: &Event) -> bool {
         | Event::Declared(_)
         | Event::Withdrawn(_)
         | Event::Paused
-        | Event::Resumed => true,
+        | Event::Resumed
+        | Event::Switched(_) => true,
     }
 }
 

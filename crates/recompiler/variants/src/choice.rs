@@ -4,6 +4,8 @@
 //! recipe and the CPU stay what they are. A variant that a trial kept is used once a second trial, with fresh blocks in
 //! another episode of contention, has kept it too: the two together make a false acceptance rare enough for hundreds
 //! of attempts.
+//! A variant in use is looked after: now and then a few blocks compare it with the base again, and what they say together
+//! may end its use; then it is tried from the start.
 //! A verdict ages: after [`Choice::LIFETIME_S`] it is tried again, and a
 //! variant that was not kept gets only so many further attempts.
 //!
@@ -12,7 +14,7 @@
 use crate::VariantsError;
 use crate::error::at;
 use crate::recipe::Recipe;
-use crate::trial::Verdict;
+use crate::trial::{Gain, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
@@ -37,6 +39,9 @@ pub struct Choice {
     /// Whether two trials in a row, in different episodes, kept it.
     #[serde(default)]
     pub confirmed: bool,
+    /// What the checks since then say together.
+    #[serde(default)]
+    pub checked: Option<Gain>,
 }
 
 impl Choice {
@@ -152,6 +157,27 @@ impl Choices {
         }
     }
 
+    /// Adds what a check of a variant in use showed. Gives true where the gain no longer holds: the verdict is
+    /// forgotten, and the variant tried anew.
+    pub fn add_check(
+        &mut self,
+        (hash, recipe, cpu_model): (FunctionHash, &Recipe, &str),
+        shown: Gain,
+        least_gain: f64,
+    ) -> bool {
+        let name = name(hash, recipe, cpu_model);
+        let Some(choice) = self.entries.get_mut(&name) else {
+            return false;
+        };
+        let together = choice.checked.map_or(shown, |before| before.pooled(shown));
+        choice.checked = Some(together);
+        let gone = together.upper < least_gain;
+        if gone {
+            self.entries.remove(&name);
+        }
+        gone
+    }
+
     /// Remembers a verdict.
     pub fn put(
         &mut self,
@@ -170,6 +196,7 @@ impl Choices {
             at_utc_s: now_utc_s,
             trials,
             confirmed,
+            checked: None,
         };
         self.entries.insert(name, choice);
         while self.entries.len() > CHOICE_LIMIT {
@@ -192,7 +219,7 @@ fn may_change(choice: &Choice) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trial::{Gain, Ground};
+    use crate::trial::Ground;
     use tidegate_format::scenario::Scenario;
 
     const HASH: FunctionHash = FunctionHash([9; 16]);
@@ -248,6 +275,33 @@ mod tests {
         check(&[Ground::Helps; 2], 101 + Choice::LIFETIME_S, Advice::Try);
         check(&[Ground::Disturbed], 200, Advice::Try);
         check(&[Ground::Disturbed; 3], 200, Advice::KeepBase);
+    }
+
+    #[test]
+    fn checks_together_end_the_use_of_what_no_longer_helps() {
+        let cpu = Recipe::plain(Scenario::Cpu);
+        let after = |estimate: f64| {
+            let mut choices = Choices::default();
+            for _ in 0..2 {
+                choices.put((HASH, &cpu, "zen"), "sum", verdict(Ground::Helps), 100);
+            }
+            let shown = Gain {
+                estimate,
+                lower: estimate - 0.04,
+                upper: estimate + 0.04,
+            };
+            let key = (HASH, &cpu, "zen");
+            let ended = (1..=30).find(|_| choices.add_check(key, shown, 0.015));
+            assert_eq!(
+                choices.advice(HASH, &cpu, "zen", 200) == Advice::Try,
+                ended.is_some()
+            );
+            ended
+        };
+        assert_eq!(after(0.05), None, "it still helps");
+        assert_eq!(after(0.016), None, "it helps a little");
+        assert_eq!(after(0.0), Some(8), "one check is not enough");
+        assert_eq!(after(-0.05), Some(1), "it harms");
     }
 
     #[test]

@@ -63,6 +63,7 @@ pub struct Observed {
     registers: [Tally; CAPTURE_WORDS],
     watched: u32,
     missed: u32,
+    missed_by: [u32; CAPTURE_WORDS],
 }
 
 impl Observed {
@@ -83,10 +84,30 @@ impl Observed {
         let misses = burst.iter().filter(|call| !hold(call, in_use)).count();
         self.watched += burst.len() as u32;
         self.missed += misses as u32;
+        for constant in in_use {
+            let misses = burst
+                .iter()
+                .filter(|call| !hold(call, std::slice::from_ref(constant)));
+            if let Some(missed) = self.missed_by.get_mut(usize::from(constant.register)) {
+                *missed += misses.count() as u32;
+            }
+        }
         if self.watched > WATCHED_MOST {
             self.watched /= 2;
             self.missed /= 2;
+            self.missed_by = self.missed_by.map(|missed| missed / 2);
         }
+    }
+
+    /// Those of the constants in use that still hold. Registers that carry no argument are among what is assumed, for
+    /// nothing here knows the signature; other code leaves other values in them.
+    pub fn holding(&self, in_use: &[Constant]) -> Vec<Constant> {
+        let most = MISSES_MOST * f64::from(self.watched);
+        let holds = |constant: &&Constant| {
+            let missed = self.missed_by.get(usize::from(constant.register));
+            missed.is_some_and(|missed| f64::from(*missed) <= most)
+        };
+        in_use.iter().filter(holds).copied().collect()
     }
 
     /// The constants that may be assumed.

@@ -1,7 +1,7 @@
 //! What to do about one process, decided from what is known: a pure function.
 //!
 //! Why so: the rules can be read and tested in one place. Ahead of contention, what is missing is compiled; when
-//! it is there, only what is ready is used: accepted variants are switched to, untried ones are tried, one at a
+//! it is there (seen, not foreseen: a prediction that does not come switches nothing), only what is ready is used: accepted variants are switched to and looked after, untried ones are tried, one at a
 //! time; when it is over, the base is put back, and what was missing is compiled for the next time.
 //!
 //! Not here: heat, verdicts, and carrying it out.
@@ -15,17 +15,17 @@ use tidegate_types::BootTime;
 pub enum Phase {
     /// The contention is expected, but not yet.
     Ahead,
-    /// It is expected now.
+    /// It is there.
     Now,
     /// It should be over, or is no longer wished.
     Over,
 }
 
-/// The phase of a wish for `by` to `until`.
-pub fn phase(now: BootTime, by: BootTime, until: BootTime) -> Phase {
+/// The phase of a wish that holds until `until`.
+pub fn phase(now: BootTime, until: BootTime, is_observed: bool) -> Phase {
     if now >= until {
         Phase::Over
-    } else if now >= by {
+    } else if is_observed {
         Phase::Now
     } else {
         Phase::Ahead
@@ -55,6 +55,10 @@ pub struct Known {
     pub on_trial: bool,
     /// What its slot leads to.
     pub current: Scenario,
+    /// Whether we led its slot there, not somebody's command.
+    pub is_ours: bool,
+    /// Whether its variant in use was not compared with the base for long.
+    pub is_check_due: bool,
 }
 
 /// One thing to do.
@@ -76,6 +80,11 @@ pub enum Action {
     },
     /// Try the variant.
     Try {
+        /// The function.
+        function: u32,
+    },
+    /// Compare the variant in use with the base again.
+    Check {
         /// The function.
         function: u32,
     },
@@ -103,10 +112,11 @@ fn switch(phase: Phase, scenario: Scenario, known: &Known) -> Option<Action> {
         return None;
     }
     let wanted = phase == Phase::Now && known.advice == Advice::Use && known.has_variant;
-    // Before the contention what somebody else switched by command stays; afterwards the base is right.
+    // Before the contention what somebody else switched by command stays; what is left of an earlier one does not, and
+    // afterwards the base is right.
     let to = match (wanted, phase) {
         (true, _) => scenario,
-        (false, Phase::Ahead) => known.current,
+        (false, Phase::Ahead) if !known.is_ours => known.current,
         (false, _) => Scenario::Base,
     };
     (to != known.current).then_some(Action::Switch {
@@ -127,6 +137,9 @@ fn work(phase: Phase, known: &Known, tried: bool) -> Option<Action> {
             with_placebo,
         }),
         (Phase::Now, Advice::Try) if !missing && !tried => Some(Action::Try { function }),
+        (Phase::Now, Advice::Use) if !missing && !tried && known.is_check_due => {
+            Some(Action::Check { function })
+        }
         _ => None,
     }
 }
@@ -144,6 +157,8 @@ mod tests {
         refused: false,
         on_trial: false,
         current: Scenario::Base,
+        is_ours: false,
+        is_check_due: false,
     };
     const LOADED: Known = Known {
         has_variant: true,
@@ -246,6 +261,32 @@ mod tests {
     }
 
     #[test]
+    fn what_is_used_is_compared_with_the_base_now_and_then() {
+        let due = Known {
+            current: Scenario::Cpu,
+            is_check_due: true,
+            ..ACCEPTED
+        };
+        check(Phase::Now, due, &[Action::Check { function: 1 }]);
+        check(Phase::Ahead, due, &[]);
+        check(Phase::Over, due, &[TO_BASE]);
+    }
+
+    #[test]
+    fn between_two_contentions_the_base_runs() {
+        let commanded = Known {
+            current: Scenario::Cpu,
+            ..ACCEPTED
+        };
+        check(Phase::Ahead, commanded, &[]);
+        let ours = Known {
+            is_ours: true,
+            ..commanded
+        };
+        check(Phase::Ahead, ours, &[TO_BASE]);
+    }
+
+    #[test]
     fn a_trial_is_left_alone_and_is_the_only_one() {
         check(
             Phase::Now,
@@ -293,10 +334,12 @@ mod tests {
 
     #[test]
     fn phases() {
-        let check = |now, expect| assert_eq!(phase(BootTime(now), BootTime(10), BootTime(20)), expect);
-        check(9, Phase::Ahead);
-        check(10, Phase::Now);
-        check(19, Phase::Now);
-        check(20, Phase::Over);
+        let check = |now, is_observed, expect| {
+            assert_eq!(phase(BootTime(now), BootTime(20), is_observed), expect);
+        };
+        check(9, false, Phase::Ahead);
+        check(9, true, Phase::Now);
+        check(20, false, Phase::Over);
+        check(20, true, Phase::Over);
     }
 }

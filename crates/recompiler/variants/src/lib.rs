@@ -20,6 +20,7 @@ pub mod error;
 pub mod heat;
 pub mod live;
 pub mod orchestrator;
+pub mod placement;
 pub mod processor;
 pub mod program;
 pub mod recipe;

@@ -5,11 +5,14 @@
 //! A slice counts as disturbed when the hypervisor took time from this host, or when the caller says so (it
 //! changed a knob of the app); both are known before the cost is looked at.
 //!
+//! Placebo and variant are given another place together, between blocks, as the plan says.
+//!
 //! A trial may be interrupted and taken up again: the block in progress is dropped, whole blocks stay.
 //!
 //! Not here: which function, and what follows from the verdict.
 
 use crate::VariantsError;
+use crate::placement::LINE_BYTES;
 use crate::session::WorkReading;
 use crate::switchboard::Switchboard;
 use crate::trial::{Arm, Config, Observation, Slice, Step, Trial, Verdict};
@@ -26,6 +29,9 @@ const STEAL_SHARE: f64 = 0.03;
 const LEAST_CPU_SHARE: f64 = 0.25;
 /// ... but not longer than so many planned lengths. Both look at the time given, never at the cost.
 const LONGEST_SLICE: u32 = 5;
+
+/// Cache lines of a page.
+const LINES_PER_PAGE: u32 = 4096 / LINE_BYTES;
 
 /// What is on trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +57,8 @@ pub struct LiveTrial {
     subject: Subject,
     trial: Trial,
     slice: Slice,
+    seed: u64,
+    placement: u32,
 }
 
 impl LiveTrial {
@@ -62,6 +70,8 @@ impl LiveTrial {
             subject,
             trial,
             slice,
+            seed,
+            placement: 0,
         }
     }
 
@@ -101,6 +111,7 @@ impl LiveTrial {
                 self.slice = self.trial.interrupt();
                 return Ok(None);
             }
+            self.follow_placement(board)?;
             let mut observation = run_slice(board, self.subject, self.slice, unit)?;
             observation.disturbed |= disturbed();
             match self.trial.next(observation) {
@@ -109,6 +120,37 @@ impl LiveTrial {
             }
         }
     }
+
+    /// Gives placebo and variant their place for the slice to come. Where there is no room for another copy, the trial
+    /// goes on at the present place.
+    fn follow_placement(&mut self, board: &Switchboard) -> Result<(), VariantsError> {
+        let wanted = self.trial.placement();
+        if wanted == self.placement {
+            return Ok(());
+        }
+        self.placement = wanted;
+        let Subject {
+            process,
+            function,
+            scenario,
+        } = self.subject;
+        for moving in [Scenario::Placebo, scenario] {
+            let lines = lines_of(self.seed, wanted, moving);
+            match board.move_to(process, function, moving, lines) {
+                Err(VariantsError::Refused { .. }) => {}
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How far into its page the code lies at one place of a trial.
+fn lines_of(seed: u64, placement: u32, scenario: Scenario) -> u32 {
+    let mixed = (seed ^ u64::from(placement) << 8 ^ u64::from(scenario.number()))
+        .wrapping_add(0x9e37_79b9_7f4a_7c15)
+        .wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    (mixed >> 32) as u32 % LINES_PER_PAGE
 }
 
 /// Watches whether the program counts its work; starts to count calls where it does not.

@@ -13,6 +13,7 @@
 use crate::cache::{Cache, DEFAULT_LIMIT_BYTES, Listed};
 use crate::compile::{Job, Worker};
 use crate::error::at;
+use crate::placement;
 use crate::processor::Processor;
 use crate::recipe::Recipe;
 use crate::session::{
@@ -106,17 +107,34 @@ struct Managed {
     loaded: Vec<(u32, u64, u64)>,
     /// By what the present images were made, where that is known.
     recipes: BTreeMap<(u32, Scenario), Recipe>,
+    /// The present images, to give them another place.
+    images: BTreeMap<(u32, Scenario), Arc<[u8]>>,
 }
 
 impl Managed {
     fn load(&mut self, function: u32, scenario: Scenario, image: &[u8]) -> Result<Loaded, VariantsError> {
+        let loaded = self.put(function, scenario, image)?;
+        self.recipes.remove(&(function, scenario));
+        self.images.insert((function, scenario), image.into());
+        Ok(loaded)
+    }
+
+    /// Loads the present image of a function once more, so many lines into its page.
+    fn move_to(&mut self, function: u32, scenario: Scenario, lines: u32) -> Result<(), VariantsError> {
+        let Some(image) = self.images.get(&(function, scenario)).cloned() else {
+            return Ok(());
+        };
+        let moved = placement::moved(&image, lines)?;
+        self.put(function, scenario, &moved).map(drop)
+    }
+
+    fn put(&mut self, function: u32, scenario: Scenario, image: &[u8]) -> Result<Loaded, VariantsError> {
         let loaded = self.session.load(function, scenario, image)?;
         // The runtime has just read it.
         if let Ok(image) = Image::read(image) {
             let start = loaded.address.saturating_sub(u64::from(image.entry));
             self.loaded.push((function, start, u64::from(image.text_length)));
         }
-        self.recipes.remove(&(function, scenario));
         Ok(loaded)
     }
 }
@@ -391,6 +409,21 @@ impl Switchboard {
         self.with_switching(process, |managed| managed.load(function, scenario, image))
     }
 
+    /// Loads the present image of a function once more, so many cache lines into its page. Nothing is switched: what
+    /// runs the image now goes on at the old place until the next switch.
+    ///
+    /// # Errors
+    /// Those of the connection; [`VariantsError::Paused`], [`VariantsError::Refused`].
+    pub fn move_to(
+        &self,
+        process: u32,
+        function: u32,
+        scenario: Scenario,
+        lines: u32,
+    ) -> Result<(), VariantsError> {
+        self.with_switching(process, |managed| managed.move_to(function, scenario, lines))
+    }
+
     /// Leads functions that have `scenario` loaded to it: those of this name, or all. Gives the number of slots
     /// and the nanoseconds that the stores took.
     ///
@@ -648,6 +681,7 @@ fn greet(shared: &Arc<Shared>, stream: UnixStream) -> Result<(), VariantsError> 
         touched: false,
         loaded: Vec::new(),
         recipes: BTreeMap::new(),
+        images: BTreeMap::new(),
     };
     if !shared.closing.load(Ordering::Acquire) {
         lock(&shared.processes).insert(peer.process, Arc::new(Mutex::new(managed)));

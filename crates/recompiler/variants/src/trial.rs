@@ -6,6 +6,9 @@
 //! *placebo*, the base recompiled and loaded like the variant, which shows what loading alone does. The number
 //! of blocks is fixed beforehand and nothing is looked at before the end: an interval that is peeked at is none.
 //!
+//! Where code lies changes its cost by more than many a variant gains. So placebo and variant move together, several
+//! times within a trial: what is measured is their mean over places, not one place's luck.
+//!
 //! The cost is CPU time per unit of work. The estimate is the mean over blocks of the logarithm of
 //! cost(control)/cost(variant), with Student's interval. A variant is kept if against both controls the lower
 //! end of the 95 % interval is above 0 and the estimate above 1.5 %.
@@ -16,10 +19,14 @@ use std::fmt;
 
 /// Valid blocks per control.
 const BLOCKS: u32 = 24;
+/// Places that placebo and variant have in turn.
+const PLACEMENTS: u32 = 3;
 /// How many blocks may be dropped, as a multiple of those needed, before the trial gives up.
 const ATTEMPT_FACTOR: u32 = 2;
 /// After so many blocks without any work, none is expected.
 const WORKLESS_BLOCKS: u32 = 4;
+/// With this share of a slice as CPU time, some work should have been counted.
+const TIME_SHARE: f64 = 0.2;
 /// The least gain (logarithm of the ratio) that is worth a switch.
 const LEAST_GAIN: f64 = 0.015;
 /// Share of each slice that is not measured: caches and branch predictors learn the other code.
@@ -47,6 +54,23 @@ pub struct Config {
     pub slice_ms: u32,
     /// The least gain, as logarithm of the ratio.
     pub least_gain: f64,
+    /// Places that placebo and variant have in turn.
+    pub placements: u32,
+    /// Whether the placebo is a control beside the base: for a first verdict, not for looking after it.
+    pub with_placebo: bool,
+}
+
+impl Config {
+    /// As `self`, to look after a variant that is in use: a few blocks against the base, where it lies.
+    #[must_use]
+    pub fn for_check(self) -> Self {
+        Self {
+            blocks: self.blocks.div_ceil(4),
+            placements: 1,
+            with_placebo: false,
+            ..self
+        }
+    }
 }
 
 impl Default for Config {
@@ -55,6 +79,8 @@ impl Default for Config {
             blocks: BLOCKS,
             slice_ms: SLICE_MS,
             least_gain: LEAST_GAIN,
+            placements: PLACEMENTS,
+            with_placebo: true,
         }
     }
 }
@@ -143,10 +169,26 @@ pub struct Verdict {
     pub dropped: u32,
 }
 
+impl Gain {
+    /// Both together, each by the inverse of its variance.
+    #[must_use]
+    pub fn pooled(self, other: Self) -> Self {
+        let weight = |gain: Self| 1.0 / ((gain.upper - gain.lower) / 2.0).max(1e-9).powi(2);
+        let (own, others) = (weight(self), weight(other));
+        let estimate = (self.estimate * own + other.estimate * others) / (own + others);
+        let half = (own + others).sqrt().recip();
+        Self {
+            estimate,
+            lower: estimate - half,
+            upper: estimate + half,
+        }
+    }
+}
+
 impl Verdict {
-    /// The less favourable of the two gains.
+    /// The less favourable of the gains over the controls that there were.
     pub fn gain(&self) -> Gain {
-        if self.over_base.lower <= self.over_placebo.lower {
+        if self.over_placebo == Gain::default() || self.over_base.lower <= self.over_placebo.lower {
             self.over_base
         } else {
             self.over_placebo
@@ -204,6 +246,23 @@ impl Trial {
         Step::Run(self.slice())
     }
 
+    /// The place that placebo and variant have in the slice to come, counted from 0. It changes between blocks only.
+    pub fn placement(&self) -> u32 {
+        let done = self.valid().min(self.config.blocks.saturating_sub(1));
+        done * self.config.placements / self.config.blocks.max(1)
+    }
+
+    /// Valid blocks of the control that has the fewest.
+    fn valid(&self) -> u32 {
+        let base = self.over_base.len();
+        let fewest = if self.config.with_placebo {
+            base.min(self.over_placebo.len())
+        } else {
+            base
+        };
+        fewest as u32
+    }
+
     /// Drops the block in progress, because the trial cannot go on now; gives the slice to go on with later.
     pub fn interrupt(&mut self) -> Slice {
         self.slices.clear();
@@ -224,7 +283,9 @@ impl Trial {
     /// The control with fewer valid blocks, or either by the coin; then ABBA or BAAB by the coin.
     fn plan_block(&mut self) {
         let (base, placebo) = (self.over_base.len(), self.over_placebo.len());
-        let takes_base = if base == placebo {
+        let takes_base = if !self.config.with_placebo {
+            true
+        } else if base == placebo {
             self.coin.flip()
         } else {
             base < placebo
@@ -244,8 +305,11 @@ impl Trial {
             self.dropped += 1;
             return;
         }
-        if slices.iter().any(|slice| slice.work == 0 || slice.cpu_ns == 0) {
-            self.workless += 1;
+        let idle = |slice: &&Observation| slice.work == 0 || slice.cpu_ns == 0;
+        if let Some(slice) = slices.iter().find(idle) {
+            // A process that got no time did no work either: that says nothing of whether its work is counted.
+            let enough_ns = f64::from(self.config.slice_ms) * 1e6 * TIME_SHARE;
+            self.workless += u32::from(slice.cpu_ns as f64 >= enough_ns);
             self.dropped += 1;
             return;
         }
@@ -261,8 +325,7 @@ impl Trial {
     }
 
     fn verdict(&self) -> Option<Verdict> {
-        let valid = self.over_base.len().min(self.over_placebo.len()) as u32;
-        let ground = if valid >= self.config.blocks {
+        let ground = if self.valid() >= self.config.blocks {
             self.judge()
         } else if self.workless >= WORKLESS_BLOCKS
             && self.over_base.is_empty()
@@ -285,10 +348,14 @@ impl Trial {
     }
 
     fn judge(&self) -> Ground {
-        let helps = [&self.over_base, &self.over_placebo].into_iter().all(|ratios| {
-            let gain = gain(ratios);
-            gain.lower > 0.0 && gain.estimate > self.config.least_gain
-        });
+        let controls = 1 + usize::from(self.config.with_placebo);
+        let helps = [&self.over_base, &self.over_placebo]
+            .into_iter()
+            .take(controls)
+            .all(|ratios| {
+                let gain = gain(ratios);
+                gain.lower > 0.0 && gain.estimate > self.config.least_gain
+            });
         if helps { Ground::Helps } else { Ground::NoGain }
     }
 }
@@ -475,6 +542,50 @@ mod tests {
     }
 
     #[test]
+    fn placebo_and_variant_move_between_blocks_and_have_every_place_alike() {
+        let mut trial = Trial::new(Config::default(), 11);
+        let mut blocks = [0; PLACEMENTS as usize];
+        let observation = Observation {
+            cpu_ns: 8,
+            work: 1,
+            disturbed: false,
+        };
+        for slice in 0.. {
+            let place = trial.placement();
+            blocks[place as usize] += usize::from(slice % 4 == 0);
+            let done = matches!(trial.next(observation), Step::Done(_));
+            assert!(slice % 4 == 3 || trial.placement() == place);
+            if done {
+                break;
+            }
+        }
+        assert_eq!(blocks, [16; PLACEMENTS as usize]);
+    }
+
+    #[test]
+    fn a_check_needs_no_placebo_and_a_quarter_of_the_blocks() {
+        let mut trial = Trial::new(Config::default().for_check(), 3);
+        let mut slice = trial.first();
+        for _ in 0..1000 {
+            assert_ne!(slice.arm, Arm::Placebo);
+            let cpu_ns = if slice.arm == Arm::Variant { 90 } else { 100 };
+            let observation = Observation {
+                cpu_ns,
+                work: 1,
+                disturbed: false,
+            };
+            match trial.next(observation) {
+                Step::Run(next) => slice = next,
+                Step::Done(verdict) => {
+                    assert_eq!((verdict.blocks, verdict.kept), (6, true));
+                    return;
+                }
+            }
+        }
+        panic!("it never ends");
+    }
+
+    #[test]
     fn disturbed_blocks_are_dropped_in_all_arms_alike() {
         let mut count = 0;
         let verdict = run(3, |slice| {
@@ -517,8 +628,14 @@ mod tests {
 
     #[test]
     fn without_work_or_without_quiet_the_base_is_kept() {
+        let starved = run(1, |_| Observation {
+            cpu_ns: 1000,
+            work: 0,
+            disturbed: false,
+        });
+        assert_eq!((starved.ground, starved.kept), (Ground::Disturbed, false));
         let idle = run(1, |_| Observation {
-            cpu_ns: 10,
+            cpu_ns: 80_000_000,
             work: 0,
             disturbed: false,
         });

@@ -76,7 +76,12 @@ impl Values {
         if !assumed.is_empty() && observed.is_missed() {
             self.given_up.insert((process, function, assumed.to_vec()));
             self.chosen.remove(&(process, function));
+            let holding = observed.holding(assumed);
             *observed = Observed::default();
+            if !holding.is_empty() && holding != assumed {
+                self.chosen.insert((process, function), holding);
+                return;
+            }
         }
         let stable = observed.stable();
         let given_up = self.given_up.contains(&(process, function, stable.clone()));
@@ -110,6 +115,27 @@ mod tests {
         assert!((120..=280).contains(&bursts), "{bursts}");
         assert!(looks.contains(&Some(4)) && looks.contains(&Some(5)));
         assert_eq!(values.next_to_arm(1, &[]), None);
+    }
+
+    #[test]
+    fn what_still_holds_is_assumed_without_what_does_not() {
+        let mut values = Values::new(1);
+        (0..8).for_each(|_| values.add(1, 2, &[[3; CAPTURE_WORDS]; 64], None));
+        let recipe = Recipe {
+            constants: values.stable(1, 2),
+            ..Recipe::plain(Scenario::Cpu)
+        };
+        let mut other = [3; CAPTURE_WORDS];
+        other[CAPTURE_WORDS - 1] = 9;
+        (0..2).for_each(|_| values.add(1, 2, &[other; 64], Some(&recipe)));
+        let kept = values.stable(1, 2);
+        assert_eq!(kept, recipe.constants[..CAPTURE_WORDS - 1]);
+        let recipe = Recipe {
+            constants: kept.clone(),
+            ..recipe
+        };
+        (0..20).for_each(|_| values.add(1, 2, &[other; 64], Some(&recipe)));
+        assert_eq!(values.stable(1, 2), kept, "and goes on to be");
     }
 
     #[test]

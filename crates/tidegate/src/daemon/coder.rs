@@ -67,6 +67,8 @@ impl Coder {
             by: wish.by,
             until: wish.until,
             mode: wish.mode,
+            prediction: wish.prediction,
+            is_observed: wish.prediction.is_none(),
         };
         orchestrator.submit(plan.recompiles.iter().map(wish).collect());
         let held: BTreeSet<LeaseId> = plan.leases.iter().map(|lease| lease.id).collect();

@@ -28,11 +28,13 @@ impl FastLane {
         })
     }
 
-    /// Follows the apps on whose CPU the policy lets tidegate act.
+    /// Follows the apps on whose CPU or code the policy lets tidegate act.
     pub(crate) fn follow(&mut self, apps: &Apps) {
-        let acted_on = apps
-            .values()
-            .filter(|managed| managed.grant.mode(Resource::Cpu) == Mode::Enforce);
+        let acted_on = apps.values().filter(|managed| {
+            [Resource::Cpu, Resource::Code]
+                .iter()
+                .any(|resource| managed.grant.mode(*resource) == Mode::Enforce)
+        });
         let wanted: Vec<App> = acted_on.map(|managed| managed.app.clone()).collect();
         let names: BTreeSet<_> = wanted
             .iter()

@@ -1,7 +1,9 @@
-//! The kernel's software clock as a sampler: `perf_event_open(2)` and its ring buffers.
+//! The kernel's software events as samplers: `perf_event_open(2)` and its ring buffers.
 //!
 //! Why so: a timer per core that records where the running program is costs some microseconds a second at this
-//! rate, needs no counter of the CPU, and knows the core. Kernel and idle time are left out by the kernel.
+//! rate, needs no counter of the CPU, and knows the core. Kernel and idle time are left out by the kernel. Page faults and
+//! switches off the core are events of the same kind; a switch happens in the kernel, so for it the program's own
+//! registers and the top of its stack are asked for.
 //!
 //! This is the room's only unsafe code: the rings are memory that the kernel writes meanwhile.
 
@@ -10,7 +12,7 @@
     reason = "system call without a safe wrapper, and memory shared with the kernel"
 )]
 
-use super::Drained;
+use super::{Drained, STACK_BYTES, Signal};
 use crate::VariantsError;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use std::fs;
@@ -63,15 +65,19 @@ struct Attributes {
 }
 
 impl Attributes {
-    fn clock(frequency_hz: u32) -> Self {
+    fn new(signal: Signal, frequency_hz: u32) -> Self {
         const SOFTWARE: u32 = 1;
         const CPU_CLOCK: u64 = 0;
+        const PAGE_FAULTS: u64 = 2;
+        const CONTEXT_SWITCHES: u64 = 3;
         const ADDRESS_THREAD_CORE: u64 = 1 | 1 << 1 | 1 << 7;
         const EXCLUDE_KERNEL: u64 = 1 << 5;
         const EXCLUDE_HYPERVISOR: u64 = 1 << 6;
         const EXCLUDE_IDLE: u64 = 1 << 7;
         const BY_FREQUENCY: u64 = 1 << 10;
-        Self {
+        const USER_REGISTERS_AND_STACK: u64 = 1 << 12 | 1 << 13;
+        const INSTRUCTION_POINTER: u64 = 1 << 8;
+        let common = Self {
             kind: SOFTWARE,
             size: size_of::<Self>() as u32,
             config: CPU_CLOCK,
@@ -79,6 +85,21 @@ impl Attributes {
             sample_type: ADDRESS_THREAD_CORE,
             flags: EXCLUDE_KERNEL | EXCLUDE_HYPERVISOR | EXCLUDE_IDLE | BY_FREQUENCY,
             ..Self::default()
+        };
+        match signal {
+            Signal::Clock => common,
+            Signal::Fault => Self {
+                config: PAGE_FAULTS,
+                ..common
+            },
+            Signal::Wait => Self {
+                config: CONTEXT_SWITCHES,
+                sample_type: ADDRESS_THREAD_CORE | USER_REGISTERS_AND_STACK,
+                registers_user: INSTRUCTION_POINTER,
+                stack_user: STACK_BYTES,
+                flags: EXCLUDE_HYPERVISOR | EXCLUDE_IDLE | BY_FREQUENCY,
+                ..common
+            },
         }
     }
 }
@@ -87,21 +108,30 @@ impl Attributes {
 #[derive(Debug)]
 pub struct Sampler {
     rings: Vec<Ring>,
+    signal: Signal,
 }
 
 impl Sampler {
-    /// Starts sampling at `frequency_hz`.
+    /// Starts sampling the clock at `frequency_hz`.
     ///
     /// # Errors
     /// [`VariantsError::Perf`] where the kernel refuses, with its reason.
     pub fn start(scope: Scope, frequency_hz: u32) -> Result<Self, VariantsError> {
+        Self::start_for(Signal::Clock, scope, frequency_hz)
+    }
+
+    /// Starts sampling a signal, at most `frequency_hz` times a second and core.
+    ///
+    /// # Errors
+    /// [`VariantsError::Perf`] where the kernel refuses, with its reason.
+    pub fn start_for(signal: Signal, scope: Scope, frequency_hz: u32) -> Result<Self, VariantsError> {
         let targets: Vec<(i32, i32)> = match scope {
             Scope::Host => online_cores().into_iter().map(|core| (-1, core)).collect(),
             Scope::Process(process) => threads(process).into_iter().map(|thread| (thread, -1)).collect(),
         };
         let rings = targets
             .into_iter()
-            .map(|(thread, core)| Ring::open(thread, core, frequency_hz));
+            .map(|(thread, core)| Ring::open((thread, core), &Attributes::new(signal, frequency_hz)));
         // A thread that ended between listing and opening is no reason to give up.
         let (opened, refused): (Vec<_>, Vec<_>) = rings.partition(Result::is_ok);
         let rings: Vec<Ring> = opened.into_iter().filter_map(Result::ok).collect();
@@ -110,7 +140,7 @@ impl Sampler {
             None if rings.is_empty() => Err(VariantsError::Perf {
                 source: io::ErrorKind::NotFound.into(),
             }),
-            _ => Ok(Self { rings }),
+            _ => Ok(Self { rings, signal }),
         }
     }
 
@@ -119,7 +149,7 @@ impl Sampler {
         let mut drained = Drained::default();
         for ring in &mut self.rings {
             let bytes = ring.take();
-            drained.add_records(&bytes);
+            drained.add_records(self.signal, &bytes);
         }
         drained
     }
@@ -159,14 +189,13 @@ unsafe impl Send for Ring {}
 impl Ring {
     const BYTES: usize = (1 + DATA_PAGES) * PAGE_BYTES;
 
-    fn open(thread: i32, core: i32, frequency_hz: u32) -> io::Result<Self> {
+    fn open((thread, core): (i32, i32), attributes: &Attributes) -> io::Result<Self> {
         const CLOSE_ON_EXEC: libc::c_ulong = 8;
-        let attributes = Attributes::clock(frequency_hz);
         // SAFETY: the structure has the size that it says; the other arguments are numbers.
         let descriptor = unsafe {
             libc::syscall(
                 libc::SYS_perf_event_open,
-                &raw const attributes,
+                ptr::from_ref(attributes),
                 thread,
                 core,
                 -1,

@@ -6,6 +6,7 @@
 //! Not here: what of it can be switched now.
 
 use super::mappings::{Mapping, Mappings};
+use super::{Sample, Signal};
 use crate::program::Program;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -73,6 +74,18 @@ impl Resolver {
             .iter()
             .find(|(start, length, _)| (*start..start + length).contains(&address));
         range.map(|(_, _, name)| name.clone())
+    }
+
+    /// The function that a sample belongs to. One of waiting is libc's: the first word of its stack that leads into a
+    /// switchable function names the caller. One that was taken within a function was no wait.
+    pub fn function_of(&mut self, sample: &Sample) -> Option<String> {
+        let own = self.function(sample.process, sample.address);
+        if sample.signal != Signal::Wait {
+            return own;
+        }
+        let callers = sample.stack.iter().filter(|_| own.is_none());
+        let mut found = callers.filter_map(|word| self.function(sample.process, *word));
+        found.next()
     }
 
     fn process(&mut self, process: u32) -> &[Code] {

@@ -8,6 +8,7 @@
 mod cache;
 mod constants;
 mod daemon;
+mod heat;
 mod languages;
 mod libraries;
 mod orchestrator;

@@ -4,7 +4,7 @@ use crate::support::{Bench, Tools, skip, stop, wait_until};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tidegate_format::scenario::Scenario;
-use tidegate_types::{AppName, BootTime, Event, Mode};
+use tidegate_types::{AppName, BootTime, Event, Mode, PredictionId, Switched};
 use tidegate_variants::choice::Choices;
 use tidegate_variants::compile::Worker;
 use tidegate_variants::heat::profile::{Pick, Profile};
@@ -42,6 +42,8 @@ fn wish(process: u32, from_s: f64, until_s: f64, mode: Mode) -> Wish {
         by: boot_now().plus_seconds(from_s),
         until: boot_now().plus_seconds(until_s),
         mode,
+        prediction: None,
+        is_observed: from_s < 0.0,
     }
 }
 
@@ -113,6 +115,7 @@ fn quick_settings(folder: &std::path::Path) -> Settings {
         blocks: 6,
         slice_ms: 20,
         least_gain: 0.015,
+        ..Config::default()
     };
     let pick = Pick {
         functions: 1,
@@ -158,30 +161,15 @@ fn accepted_variants_are_loaded_before_the_onset_and_switched_at_it() {
     let process = child.id();
     wait_until("the runtime connects", || board.is_connected(process));
     let settings = quick_settings(bench.folder.path());
-    let model = &board.options().processor.model;
-    let mut choices = Choices::default();
-    for info in board.functions(process).unwrap() {
-        let recipe = Recipe::plain(Scenario::Cpu);
-        for at_utc_s in [1, 2] {
-            let at_utc_s = utc_now_s() - 1000 + at_utc_s;
-            choices.put((info.hash, &recipe, model), &info.name, helping(), at_utc_s);
-        }
-    }
-    choices.save(&settings.choices_path).unwrap();
+    accept_everything(board, process, &settings);
     let orchestrator = Orchestrator::start(board.clone(), settings);
     orchestrator.submit(vec![wish(process, 600.0, 900.0, Mode::Enforce)]);
-    let loaded = || {
-        let functions = board.functions(process).unwrap();
-        functions
-            .into_iter()
-            .find(|info| info.loaded.contains(&Scenario::Cpu))
-    };
     let end = Instant::now() + Duration::from_mins(1);
-    while loaded().is_none() {
+    while with_variant(board, process).is_empty() {
         assert!(Instant::now() < end, "{:?}", orchestrator.status());
         std::thread::sleep(Duration::from_millis(50));
     }
-    let name = loaded().unwrap().name;
+    let name = with_variant(board, process).remove(0);
     assert_eq!(
         current_of(board, process, &name),
         Scenario::Base,
@@ -191,8 +179,19 @@ fn accepted_variants_are_loaded_before_the_onset_and_switched_at_it() {
         .cache_list(rustix::process::geteuid().as_raw())
         .unwrap()
         .len();
-    let onset = Instant::now() + Duration::from_millis(500);
-    orchestrator.submit(vec![wish(process, 0.5, 900.0, Mode::Enforce)]);
+    // Its time has come, but the contention has not.
+    orchestrator.submit(vec![Wish {
+        is_observed: false,
+        ..wish(process, -1.0, 900.0, Mode::Enforce)
+    }]);
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(
+        current_of(board, process, &name),
+        Scenario::Base,
+        "not by foresight alone"
+    );
+    let onset = Instant::now();
+    orchestrator.submit(vec![wish(process, -1.0, 900.0, Mode::Enforce)]);
     wait_until("switched at the onset", || {
         current_of(board, process, &name) == Scenario::Cpu
     });
@@ -200,8 +199,8 @@ fn accepted_variants_are_loaded_before_the_onset_and_switched_at_it() {
         "switched {:?} after the onset",
         Instant::now().saturating_duration_since(onset)
     );
-    assert!(Instant::now() >= onset, "not before the onset");
-    orchestrator.submit(vec![wish(process, -10.0, -1.0, Mode::Enforce)]);
+    // It ended, and the next one is foreseen already.
+    orchestrator.submit(vec![wish(process, 600.0, 900.0, Mode::Enforce)]);
     wait_until("the base is back", || {
         current_of(board, process, &name) == Scenario::Base
     });
@@ -285,6 +284,144 @@ fn a_wish_leads_from_heat_to_a_compiled_tried_and_reverted_variant() {
 
     orchestrator.submit(Vec::new());
     wait_until("the base is put back", || state(board) == Scenario::Base);
+    drop(orchestrator);
+    assert!(stop(child).contains("bad=0"));
+}
+
+/// Verdicts that the first candidate of every function helps, twice, in episodes that are over.
+fn accept_everything(board: &Switchboard, process: u32, settings: &Settings) {
+    let model = &board.options().processor.model;
+    let mut choices = Choices::default();
+    for info in board.functions(process).unwrap() {
+        for ago_s in [999, 998] {
+            let key = (info.hash, &Recipe::plain(Scenario::Cpu), model.as_str());
+            choices.put(key, &info.name, helping(), utc_now_s() - ago_s);
+        }
+    }
+    choices.save(&settings.choices_path).unwrap();
+}
+
+/// Functions of a process that have the variant.
+fn with_variant(board: &Switchboard, process: u32) -> Vec<String> {
+    let functions = board.functions(process).unwrap().into_iter();
+    let loaded = functions.filter(|info| info.loaded.contains(&Scenario::Cpu));
+    loaded.map(|info| info.name).collect()
+}
+
+#[test]
+fn contention_on_one_core_recompiles_what_runs_hot_there_and_nothing_else() {
+    let test = "orchestrator_cores";
+    let Some(tools) = Tools::find(test) else {
+        return;
+    };
+    if !can_sample(test) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/cores.c");
+    let program = tools.build(&[source], &["-O2", "-pthread"], &["left", "right"], folder.path());
+    let bench = Bench { folder, program };
+    let server = bench.serve_with(Some(Worker::new(&tools.worker).unwrap()));
+    let board = server.board();
+    // One process whose threads are pinned to a core each, and one that runs on the other core alone.
+    let children = [bench.run(&["0", "1"]), bench.run(&["1", "1"])];
+    let processes = [children[0].id(), children[1].id()];
+    wait_until("the runtimes connect", || {
+        processes.iter().all(|process| board.is_connected(*process))
+    });
+    let settings = Settings {
+        pick: Pick::default(),
+        ..quick_settings(bench.folder.path())
+    };
+    accept_everything(board, processes[0], &settings);
+    let orchestrator = Orchestrator::start(board.clone(), settings);
+    let wish = Wish {
+        processes: processes.to_vec(),
+        cores: vec![0],
+        ..wish(processes[0], 600.0, 900.0, Mode::Enforce)
+    };
+    orchestrator.submit(vec![wish]);
+    let end = Instant::now() + Duration::from_mins(1);
+    while with_variant(board, processes[0]).is_empty() {
+        assert!(Instant::now() < end, "{:?}", orchestrator.status());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    wait_until("everything is compiled", || orchestrator.status().is_resting);
+    assert_eq!(
+        with_variant(board, processes[0]),
+        ["left"],
+        "what is hot on the other core is left alone"
+    );
+    assert_eq!(
+        with_variant(board, processes[1]),
+        Vec::<String>::new(),
+        "and so is a process that does not run there"
+    );
+    drop(orchestrator);
+    for child in children {
+        assert!(stop(child).contains("bad=0"));
+    }
+}
+
+#[test]
+fn every_switch_names_the_prediction_or_the_condition_behind_it() {
+    let test = "orchestrator_reasons";
+    let Some((bench, worker)) = kernel(test) else {
+        return;
+    };
+    if !can_sample(test) {
+        return;
+    }
+    let server = bench.serve_with(Some(worker));
+    let board = server.board();
+    let child = bench.run(&["300"]);
+    let process = child.id();
+    wait_until("the runtime connects", || board.is_connected(process));
+    let settings = quick_settings(bench.folder.path());
+    accept_everything(board, process, &settings);
+    let orchestrator = Orchestrator::start(board.clone(), settings);
+    orchestrator.submit(vec![wish(process, 600.0, 900.0, Mode::Enforce)]);
+    let end = Instant::now() + Duration::from_mins(1);
+    while with_variant(board, process).is_empty() {
+        assert!(Instant::now() < end, "{:?}", orchestrator.status());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // A prediction that does not come: it is taken back before its time, and nothing was switched.
+    orchestrator.submit(Vec::new());
+    wait_until("nothing is left to do", || orchestrator.status().is_resting);
+    let switches = |orchestrator: &Orchestrator| -> Vec<Switched> {
+        let events = orchestrator.take_events().into_iter();
+        let switches = events.filter_map(|event| match event {
+            Event::Switched(switched) => Some(switched),
+            _ => None,
+        });
+        switches.collect()
+    };
+    assert_eq!(switches(&orchestrator), []);
+
+    // One that was foreseen, and one that was not: both use what is loaded.
+    for prediction in [Some(PredictionId(7)), None] {
+        let asked = Wish {
+            prediction,
+            ..wish(process, -1.0, 600.0, Mode::Enforce)
+        };
+        let mut seen = Vec::new();
+        let mut wait_for = |to: Option<tidegate_types::Scenario>| {
+            wait_until("the switch is told", || {
+                seen.extend(switches(&orchestrator));
+                seen.last().is_some_and(|switched: &Switched| switched.to == to)
+            });
+            seen.pop().unwrap()
+        };
+        orchestrator.submit(vec![asked]);
+        let there = wait_for(Some(tidegate_types::Scenario::Cpu));
+        assert_eq!((there.pid, there.prediction), (process, prediction));
+        assert_eq!(there.reason.contains("p7"), prediction.is_some(), "{there}");
+        orchestrator.submit(Vec::new());
+        let back = wait_for(None);
+        assert_eq!(back.functions, there.functions);
+        assert!(back.reason.contains("over"), "{back}");
+    }
     drop(orchestrator);
     assert!(stop(child).contains("bad=0"));
 }

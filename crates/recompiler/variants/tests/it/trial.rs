@@ -12,6 +12,8 @@ const SHORT: Config = Config {
     blocks: 12,
     slice_ms: 25,
     least_gain: 0.015,
+    placements: 3,
+    with_placebo: true,
 };
 
 /// Tries an image that turns so often, where base and placebo turn 20 times.

@@ -1,41 +1,33 @@
-//! From wishes to variants: the thread that watches heat, has variants made ahead, tries and switches them.
+//! The first thread: what should hold against what the processes have.
 //!
-//! Why so: the planner says which app, cores and scenario, and when; which functions is decided here from heat.
-//! One thread conducts: every 200 ms it compares the wishes with what the processes have and asks
-//! [`crate::decide`] what to do. Switches are stores and done at once; compiling and trying take long and are done
-//! one at a time by a second thread, so that the end of a wish is never waited for.
-//!
-//! Wishes are the whole of what should hold: one that is no longer submitted is over. Only wishes in mode
-//! `Enforce` touch a process.
-//!
-//! Not here: predictions, policy, and the mapping from apps to processes.
+//! Not here: the rules ([`crate::decide`]), and what takes long ([`super::bench`]).
 
+use super::bench::{Job, JobKind, Outcome};
+use super::{Settings, Shared, Status, Wish, lock};
 use crate::VariantsError;
 use crate::choice::{Advice, Choices};
 use crate::decide::{Action, Known, Phase, decide, phase};
-use crate::heat::profile::{Hot, Pick, Profile};
+use crate::heat::profile::{Hot, Profile};
 use crate::heat::resolve::Resolver;
-use crate::heat::{Sample, Sampler, Scope};
-use crate::live::{LiveTrial, Subject};
+use crate::heat::{Sample, Sampler, Scope, Signal};
+use crate::live::Subject;
 use crate::recipe::Recipe;
 use crate::session::FunctionInfo;
 use crate::switchboard::Switchboard;
-use crate::trial::{Config, Verdict};
+use crate::trial::{Ground, Verdict};
 use crate::values::Values;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant, SystemTime};
 use tidegate_format::FunctionHash;
 use tidegate_format::message::Reason;
 use tidegate_format::request::{CANDIDATES_MAX, Constant};
 use tidegate_format::scenario::Scenario;
-use tidegate_types::{AppName, BootTime, Event, Mode, TrialVerdict};
+use tidegate_types::{BootTime, Event, Mode, Switched, TrialVerdict};
 
-/// How often wishes and processes are compared: an onset is followed within 200 ms.
+/// How often wishes and processes are compared where nothing asks for it sooner.
 const INTERVAL: Duration = Duration::from_millis(200);
 /// How often samples are taken from the kernel's buffers.
 const HEAT_INTERVAL: Duration = Duration::from_secs(1);
@@ -47,266 +39,44 @@ const FREQUENCY_HZ: u32 = 97;
 const LEAST_SAMPLES: f64 = 50.0;
 /// How long a wish that is over is kept in mind, so that what was missing is compiled afterwards.
 const AFTERWARDS_S: f64 = 600.0;
-/// Events that nobody takes are dropped, the oldest first.
-const EVENT_LIMIT: usize = 1000;
-
-/// A wish for variants: the app's part of a plan.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Wish {
-    /// Whose functions.
-    pub app: AppName,
-    /// The app's processes now.
-    pub processes: Vec<u32>,
-    /// Cores that the contention hits; none named = any.
-    pub cores: Vec<u16>,
-    /// For which scenario.
-    pub scenario: tidegate_types::Scenario,
-    /// From when the variants should be in use.
-    pub by: BootTime,
-    /// Until when.
-    pub until: BootTime,
-    /// Only `Enforce` touches a process.
-    pub mode: Mode,
-}
-
-/// How the orchestrator works.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// The bounds of trials.
-    pub trial: Config,
-    /// Which functions count as hot.
-    pub pick: Pick,
-    /// The file of remembered verdicts.
-    pub choices_path: PathBuf,
-    /// Seed of the trials' coins.
-    pub seed: u64,
-}
-
-impl Settings {
-    /// The defaults, with the verdicts in this folder.
-    pub fn in_folder(folder: &Path) -> Self {
-        let choices_path = folder.join("choices.json");
-        Self {
-            trial: Config::default(),
-            pick: Pick::default(),
-            choices_path,
-            seed: clock_seed(),
-        }
-    }
-}
-
-fn clock_seed() -> u64 {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |time| time.as_nanos() as u64)
-}
-
-/// What the orchestrator can say about itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Status {
-    /// Why the host cannot be sampled as a whole; `None` where it can.
-    pub heat_absent: Option<String>,
-    /// Why verdicts are not remembered; `None` where they are.
-    pub choices_absent: Option<String>,
-    /// The last thing that went wrong with a process.
-    pub last_error: Option<String>,
-}
-
-/// The running orchestrator. Dropping it ends its threads; the base is put back where it had switched.
-#[derive(Debug)]
-pub struct Orchestrator {
-    shared: Arc<Shared>,
-    threads: Vec<JoinHandle<()>>,
-}
-
-#[derive(Debug, Default)]
-struct Shared {
-    wishes: Mutex<Vec<Wish>>,
-    events: Mutex<Vec<Event>>,
-    status: Mutex<Status>,
-    closing: AtomicBool,
-    /// Whether the trial that runs may go on.
-    trial_goes_on: AtomicBool,
-    /// Whether something disturbed the present slice.
-    disturbed: AtomicBool,
-    /// The process on trial, for [`Orchestrator::disturb`].
-    on_trial: Mutex<Option<u32>>,
-}
-
-impl Orchestrator {
-    /// Starts sampling and conducting.
-    pub fn start(board: Switchboard, settings: Settings) -> Self {
-        let shared = Arc::new(Shared::default());
-        let (jobs, job_source) = channel();
-        let (results, result_source) = channel();
-        let worker = Bench {
-            shared: Arc::clone(&shared),
-            board: board.clone(),
-            trials: BTreeMap::new(),
-            settings: settings.clone(),
-        };
-        let conductor = Conductor::new(Arc::clone(&shared), board, settings, (jobs, result_source));
-        let threads = vec![
-            thread::spawn(move || worker.serve(&job_source, &results)),
-            thread::spawn(move || conductor.run()),
-        ];
-        Self { shared, threads }
-    }
-
-    /// Says what should hold from now on, all of it.
-    pub fn submit(&self, wishes: Vec<Wish>) {
-        *lock(&self.shared.wishes) = wishes;
-    }
-
-    /// Takes what happened since the last time.
-    pub fn take_events(&self) -> Vec<Event> {
-        std::mem::take(&mut *lock(&self.shared.events))
-    }
-
-    /// What works and what does not.
-    pub fn status(&self) -> Status {
-        lock(&self.shared.status).clone()
-    }
-
-    /// Says that something else was changed for these processes (a knob): a trial slice under way does not count.
-    pub fn disturb(&self, processes: &[u32]) {
-        if lock(&self.shared.on_trial).is_some_and(|process| processes.contains(&process)) {
-            self.shared.disturbed.store(true, Ordering::Release);
-        }
-    }
-}
-
-impl Drop for Orchestrator {
-    fn drop(&mut self) {
-        self.shared.closing.store(true, Ordering::Release);
-        self.shared.trial_goes_on.store(false, Ordering::Release);
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
-        }
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Shared {
-    fn tell(&self, event: Event) {
-        let mut events = lock(&self.events);
-        if events.len() >= EVENT_LIMIT {
-            events.remove(0);
-        }
-        events.push(event);
-    }
-
-    fn note(&self, error: &VariantsError) {
-        lock(&self.status).last_error = Some(error.to_string());
-    }
-}
-
-/// A long thing to do.
-#[derive(Clone, Debug)]
-struct Job {
-    app: AppName,
-    subject: Subject,
-    name: String,
-    hash: FunctionHash,
-    recipe: Recipe,
-    kind: JobKind,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum JobKind {
-    Prepare { with_placebo: bool },
-    Try,
-}
-
-#[derive(Debug)]
-enum Outcome {
-    Prepared(Result<(), VariantsError>),
-    Tried(Result<Option<Verdict>, VariantsError>),
-}
-
-/// The second thread: one job after another. Interrupted trials wait here for their next episode.
-struct Bench {
-    shared: Arc<Shared>,
-    board: Switchboard,
-    trials: BTreeMap<(u32, u32, Recipe), LiveTrial>,
-    settings: Settings,
-}
-
-impl Bench {
-    fn serve(mut self, jobs: &Receiver<Job>, results: &Sender<(Job, Outcome)>) {
-        for job in jobs {
-            let outcome = match job.kind {
-                JobKind::Prepare { with_placebo } => Outcome::Prepared(self.prepare(&job, with_placebo)),
-                JobKind::Try => Outcome::Tried(self.try_out(&job)),
-            };
-            if results.send((job, outcome)).is_err() {
-                return;
-            }
-        }
-    }
-
-    fn prepare(&self, job: &Job, with_placebo: bool) -> Result<(), VariantsError> {
-        let Subject {
-            process, function, ..
-        } = job.subject;
-        let mut recipes = vec![job.recipe.clone()];
-        if with_placebo {
-            recipes.push(Recipe::plain(Scenario::Placebo));
-        }
-        for recipe in recipes {
-            for prepared in self
-                .board
-                .prepare_recipe(process, &recipe, |info| info.index == function)?
-            {
-                prepared.outcome?;
-            }
-        }
-        Ok(())
-    }
-
-    fn try_out(&mut self, job: &Job) -> Result<Option<Verdict>, VariantsError> {
-        let Subject {
-            process, function, ..
-        } = job.subject;
-        let key = (process, function, job.recipe.clone());
-        let seed = self.settings.seed ^ u64::from(process) << 32 ^ u64::from(function);
-        let fresh = || LiveTrial::new(job.subject, self.settings.trial, seed);
-        let mut trial = self.trials.remove(&key).unwrap_or_else(fresh);
-        *lock(&self.shared.on_trial) = Some(process);
-        let goes_on = || self.shared.trial_goes_on.load(Ordering::Acquire);
-        let disturbed = || self.shared.disturbed.swap(false, Ordering::AcqRel);
-        let outcome = trial.run(&self.board, goes_on, disturbed);
-        *lock(&self.shared.on_trial) = None;
-        if matches!(outcome, Ok(None)) {
-            self.trials.insert(key, trial);
-        }
-        let board = &self.board;
-        self.trials
-            .retain(|(process, _, _), _| board.is_connected(*process));
-        outcome
-    }
-}
 
 /// A wish and since when it is over, if it is.
 #[derive(Clone, Debug)]
 struct Remembered {
     wish: Wish,
     over_since: Option<BootTime>,
+    /// Whether it was among the wishes before these.
+    submitted_last: bool,
 }
 
-/// Where samples come from: the whole host where the kernel allows it, else each wished process by itself.
+/// Where samples come from: the whole host where the kernel allows it, else each wished process by itself, by the clock
+/// alone.
 enum Sampling {
-    Host(Sampler),
+    Host(Vec<Sampler>),
     Each(BTreeMap<u32, Sampler>),
 }
 
 impl Sampling {
+    /// Samplers of the host, of every signal that the kernel gives; why there is none, where the clock is refused.
+    fn start() -> (Self, Option<VariantsError>) {
+        let clock = match Sampler::start(Scope::Host, FREQUENCY_HZ) {
+            Ok(clock) => clock,
+            Err(error) => return (Self::Each(BTreeMap::new()), Some(error)),
+        };
+        let others = [Signal::Fault, Signal::Wait];
+        let others = others.map(|signal| Sampler::start_for(signal, Scope::Host, FREQUENCY_HZ));
+        let all = std::iter::once(clock).chain(others.into_iter().filter_map(Result::ok));
+        (Self::Host(all.collect()), None)
+    }
+
     fn take(&mut self, wished: BTreeSet<u32>) -> Vec<Sample> {
         let samplers = match self {
-            Self::Host(sampler) => return sampler.drain().samples,
+            Self::Host(samplers) => {
+                return samplers
+                    .iter_mut()
+                    .flat_map(|sampler| sampler.drain().samples)
+                    .collect();
+            }
             Self::Each(samplers) => samplers,
         };
         samplers.retain(|process, _| wished.contains(process));
@@ -324,13 +94,23 @@ impl Sampling {
     }
 }
 
+/// What makes a function hot under a scenario, the most telling first.
+fn signals(scenario: Scenario) -> &'static [Signal] {
+    match scenario {
+        Scenario::Memory => &[Signal::Clock, Signal::Fault],
+        Scenario::Disk | Scenario::Network => &[Signal::Wait, Signal::Clock],
+        _ => &[Signal::Clock],
+    }
+}
+
 /// The first thread.
-struct Conductor {
+pub(super) struct Conductor {
     shared: Arc<Shared>,
     board: Switchboard,
     settings: Settings,
     sampling: Sampling,
-    profile: Profile,
+    /// By signal.
+    profiles: BTreeMap<Signal, Profile>,
     resolver: Resolver,
     choices: Choices,
     wishes: Vec<Remembered>,
@@ -340,32 +120,36 @@ struct Conductor {
     jobs: Sender<Job>,
     results: Receiver<(Job, Outcome)>,
     heat_taken: Instant,
+    /// When variants in use were compared with the base, or began to be used, by process and function.
+    checked: BTreeMap<(u32, u32), Instant>,
+    /// Slots that we led to a variant, by process and function.
+    ours: BTreeSet<(u32, u32)>,
+    /// Whether the last look found something to compile or to try.
+    has_work: bool,
 }
 
 impl Conductor {
-    fn new(
+    pub(super) fn new(
         shared: Arc<Shared>,
         board: Switchboard,
         settings: Settings,
         (jobs, results): (Sender<Job>, Receiver<(Job, Outcome)>),
     ) -> Self {
-        let host = Sampler::start(Scope::Host, FREQUENCY_HZ);
+        let (sampling, heat_absent) = Sampling::start();
         let values = Values::new(settings.seed);
         let choices = Choices::load(&settings.choices_path);
         *lock(&shared.status) = Status {
-            heat_absent: host
-                .as_ref()
-                .err()
-                .map(|error| format!("{error}; only processes of this user are sampled")),
+            heat_absent: heat_absent.map(|error| format!("{error}; only processes of this user are sampled")),
             choices_absent: choices.as_ref().err().map(ToString::to_string),
             last_error: None,
+            is_resting: false,
         };
         Self {
             shared,
             board,
             settings,
-            sampling: host.map_or_else(|_| Sampling::Each(BTreeMap::new()), Sampling::Host),
-            profile: Profile::default(),
+            sampling,
+            profiles: BTreeMap::new(),
             resolver: Resolver::default(),
             choices: choices.unwrap_or_default(),
             wishes: Vec::new(),
@@ -375,21 +159,35 @@ impl Conductor {
             jobs,
             results,
             heat_taken: Instant::now(),
+            checked: BTreeMap::new(),
+            ours: BTreeSet::new(),
+            has_work: false,
         }
     }
 
-    fn run(mut self) {
+    pub(super) fn run(mut self) {
         while !self.shared.closing.load(Ordering::Acquire) {
             self.take_heat();
             self.take_results();
             self.take_wishes(now());
+            self.has_work = false;
             self.conduct(now());
-            thread::sleep(INTERVAL);
+            lock(&self.shared.status).is_resting = !self.has_work && self.running.is_none();
+            self.shared.wait(self.until_next_look(now()));
         }
         for remembered in &mut self.wishes {
             remembered.wish.until = BootTime(0);
         }
         self.conduct(now());
+    }
+
+    /// A wish's end is not waited past.
+    fn until_next_look(&self, now: BootTime) -> Duration {
+        let moments = self.wishes.iter().map(|known| known.wish.until);
+        let next = moments.filter(|moment| *moment > now).min();
+        next.map_or(INTERVAL, |next| {
+            Duration::from_nanos(next.0 - now.0).min(INTERVAL)
+        })
     }
 
     fn take_heat(&mut self) {
@@ -414,12 +212,17 @@ impl Conductor {
         self.resolver.retain(|process| connected.contains(&process));
         self.refused.retain(|(process, _, _)| connected.contains(process));
         self.values.retain(|process| connected.contains(&process));
-        self.profile.age(elapsed.as_secs_f64(), HALF_LIFE_S);
+        self.checked.retain(|(process, _), _| connected.contains(process));
+        self.ours.retain(|(process, _)| connected.contains(process));
+        for profile in self.profiles.values_mut() {
+            profile.age(elapsed.as_secs_f64(), HALF_LIFE_S);
+        }
         for sample in samples {
             // Only connected processes can be switched; the others' samples would only fill the profile.
             if connected.contains(&sample.process) {
-                let function = self.resolver.function(sample.process, sample.address);
-                self.profile.add(sample.process, sample.core, function.as_deref());
+                let function = self.resolver.function_of(&sample);
+                let profile = self.profiles.entry(sample.signal).or_default();
+                profile.add(sample.process, sample.core, function.as_deref());
             }
         }
     }
@@ -432,13 +235,25 @@ impl Conductor {
             .cloned()
             .collect();
         for remembered in &mut self.wishes {
+            remembered.submitted_last = remembered.over_since.is_none();
             remembered.over_since.get_or_insert(now);
         }
-        for wish in submitted {
+        for mut wish in submitted {
+            // What was foreseen and came keeps the prediction's name.
+            let before = self.wishes.iter().find(|known| {
+                (&known.wish.app, known.wish.scenario) == (&wish.app, wish.scenario) && known.submitted_last
+            });
+            if wish.is_observed && wish.prediction.is_none() {
+                wish.prediction = before.and_then(|known| known.wish.prediction);
+            }
             self.wishes
                 .retain(|known| (&known.wish.app, known.wish.scenario) != (&wish.app, wish.scenario));
             let over_since = (now >= wish.until).then_some(now);
-            self.wishes.push(Remembered { wish, over_since });
+            self.wishes.push(Remembered {
+                wish,
+                over_since,
+                submitted_last: true,
+            });
         }
         self.wishes.retain(|known| {
             known
@@ -455,7 +270,7 @@ impl Conductor {
             let phase = if over {
                 Phase::Over
             } else {
-                phase(now, known.wish.by, known.wish.until)
+                phase(now, known.wish.until, known.wish.is_observed)
             };
             for process in &known.wish.processes {
                 let present = by_process.get(process).map(|(phase, _)| urgency(*phase));
@@ -464,7 +279,7 @@ impl Conductor {
                 }
             }
         }
-        let trial = self.running.as_ref().filter(|job| job.kind == JobKind::Try);
+        let trial = self.running.as_ref().filter(|job| job.is_on_trial());
         let goes_on = trial.is_some_and(|job| {
             let wish = by_process.get(&job.subject.process);
             wish.is_some_and(|(phase, wish)| {
@@ -499,7 +314,7 @@ impl Conductor {
         let closed = infos.iter().filter(|info| info.reason == Reason::Closed).count();
         self.resolver
             .set_loaded(process, ranges.collect(), (infos.len(), closed));
-        let hot = self.hot(process, &wish.cores);
+        let hot = self.hot(process, &wish.cores, scenario);
         self.look_at_values(process, scenario, &infos, &hot)?;
         let episode_utc_s = utc_s().saturating_add_signed(seconds_until(now(), wish.by));
         let switchable = infos.iter().filter(|info| info.reason == Reason::None);
@@ -510,18 +325,29 @@ impl Conductor {
             known.push(facts);
             recipes.insert(info.index, recipe);
         }
+        let mut switched: BTreeMap<Scenario, Vec<String>> = BTreeMap::new();
         for action in decide(phase, scenario, &known) {
-            let function = match action {
+            let (function, kind) = match action {
                 Action::Switch { function, to } => {
                     self.board.switch_index(process, function, to)?;
+                    self.checked.insert((process, function), Instant::now());
+                    if to == Scenario::Base {
+                        self.ours.remove(&(process, function));
+                    } else {
+                        self.ours.insert((process, function));
+                    }
+                    switched.entry(to).or_default().push(names(function));
                     continue;
                 }
-                Action::Prepare { function, .. } | Action::Try { function } => function,
+                Action::Prepare {
+                    function,
+                    with_placebo: false,
+                } => (function, JobKind::Compile),
+                Action::Prepare { function, .. } => (function, JobKind::CompileWithPlacebo),
+                Action::Try { function } => (function, JobKind::Try),
+                Action::Check { function } => (function, JobKind::Check),
             };
-            let kind = match action {
-                Action::Prepare { with_placebo, .. } => JobKind::Prepare { with_placebo },
-                _ => JobKind::Try,
-            };
+            self.has_work = true;
             if let Some((info, recipe)) = infos.get(function as usize).zip(recipes.get(&function)) {
                 let subject = Subject {
                     process,
@@ -531,15 +357,40 @@ impl Conductor {
                 self.begin(wish, subject, (info, recipe), kind);
             }
         }
+        for (to, functions) in switched {
+            self.shared.tell(Event::Switched(Switched {
+                app: wish.app.clone(),
+                pid: process,
+                functions,
+                to: (to != Scenario::Base).then(|| plain(to)),
+                prediction: wish.prediction,
+                reason: reason(phase, wish),
+            }));
+        }
         Ok(())
     }
 
-    fn hot(&self, process: u32, cores: &[u16]) -> Vec<Hot> {
+    /// The hot functions under a scenario: those of its signals in turn, each once.
+    fn hot(&self, process: u32, cores: &[u16], scenario: Scenario) -> Vec<Hot> {
         let cores: Vec<u32> = cores.iter().copied().map(u32::from).collect();
-        if self.profile.total(process, &[]) < LEAST_SAMPLES {
-            return Vec::new();
+        let pick = self.settings.pick;
+        let known = signals(scenario)
+            .iter()
+            .filter_map(|signal| self.profiles.get(signal));
+        let lists: Vec<Vec<Hot>> = known
+            .filter(|profile| profile.total(process, &[]) >= LEAST_SAMPLES)
+            .map(|profile| profile.hottest(process, &cores, pick))
+            .collect();
+        let mut hot: Vec<Hot> = Vec::new();
+        for rank in 0..pick.functions {
+            for found in lists.iter().filter_map(|list| list.get(rank)) {
+                if hot.iter().all(|known| known.function != found.function) {
+                    hot.push(found.clone());
+                }
+            }
         }
-        self.profile.hottest(process, &cores, self.settings.pick)
+        hot.truncate(pick.functions);
+        hot
     }
 
     /// One burst of captured calls at a time: begun on a hot function now and then, taken at the next look.
@@ -554,7 +405,7 @@ impl Conductor {
         let on_trial = self
             .running
             .as_ref()
-            .is_some_and(|job| job.kind == JobKind::Try && job.subject.process == process);
+            .is_some_and(|job| job.is_on_trial() && job.subject.process == process);
         if let Some(function) = self.values.take_armed(process) {
             let calls = self.board.take_capture(process, function)?;
             let in_use = match infos.get(function as usize) {
@@ -608,7 +459,7 @@ impl Conductor {
     ) -> Result<(Known, Recipe), VariantsError> {
         let model = &self.board.options().processor.model;
         let on_trial = self.running.as_ref().is_some_and(|job| {
-            job.kind == JobKind::Try && (job.subject.process, job.subject.function) == (process, info.index)
+            job.is_on_trial() && (job.subject.process, job.subject.function) == (process, info.index)
         });
         let advice = |recipe: &Recipe| {
             let refused = self.refused.contains(&(process, info.hash, recipe.clone()));
@@ -635,6 +486,12 @@ impl Conductor {
             refused: false,
             on_trial,
             current: info.current,
+            is_ours: self.ours.contains(&(process, info.index)),
+            is_check_due: info.current == scenario
+                && self
+                    .checked
+                    .get(&(process, info.index))
+                    .is_some_and(|at| at.elapsed() >= self.settings.check_every),
         };
         Ok((known, recipe))
     }
@@ -660,7 +517,7 @@ impl Conductor {
         };
         self.shared
             .trial_goes_on
-            .store(kind == JobKind::Try, Ordering::Release);
+            .store(job.is_on_trial(), Ordering::Release);
         if self.jobs.send(job.clone()).is_ok() {
             self.running = Some(job);
         }
@@ -680,30 +537,62 @@ impl Conductor {
                     self.refused.insert((job.subject.process, job.hash, job.recipe));
                     self.shared.note(&error);
                 }
-                Outcome::Tried(Ok(Some(verdict))) => self.remember(job, &verdict),
+                Outcome::Tried(Ok(Some(verdict))) if job.kind == JobKind::Check => {
+                    self.look_after(&job, &verdict)
+                }
+                Outcome::Tried(Ok(Some(verdict))) => self.remember(&job, &verdict),
                 Outcome::Tried(Ok(None)) => {}
                 Outcome::Tried(Err(error)) => self.shared.note(&error),
             }
         }
     }
 
-    fn remember(&mut self, job: Job, verdict: &Verdict) {
+    /// What a check says of a variant in use; one that no longer helps is tried anew.
+    fn look_after(&mut self, job: &Job, verdict: &Verdict) {
+        let Subject {
+            process, function, ..
+        } = job.subject;
+        self.checked.insert((process, function), Instant::now());
+        if matches!(verdict.ground, Ground::NotMeasurable | Ground::Disturbed) {
+            return;
+        }
+        let model = self.board.options().processor.model.clone();
+        let key = (job.hash, &job.recipe, model.as_str());
+        let gone = self
+            .choices
+            .add_check(key, verdict.over_base, self.settings.trial.least_gain);
+        self.save_choices();
+        if gone {
+            let reason = "the variant no longer helps: base kept until it is tried anew";
+            self.tell_verdict(job, verdict, false, reason);
+        }
+    }
+
+    fn remember(&mut self, job: &Job, verdict: &Verdict) {
         let model = self.board.options().processor.model.clone();
         self.choices
             .put((job.hash, &job.recipe, &model), &job.name, *verdict, utc_s());
+        self.save_choices();
+        self.tell_verdict(job, verdict, verdict.kept, &verdict.ground.to_string());
+    }
+
+    fn save_choices(&self) {
         if let Err(error) = self.choices.save(&self.settings.choices_path) {
             lock(&self.shared.status).choices_absent = Some(error.to_string());
         }
+    }
+
+    fn tell_verdict(&self, job: &Job, verdict: &Verdict, kept: bool, reason: &str) {
         let gain = verdict.gain();
         self.shared.tell(Event::Trial(TrialVerdict {
-            app: job.app,
+            app: job.app.clone(),
             pid: job.subject.process,
-            function: job.name,
+            function: job.name.clone(),
             scenario: plain(job.subject.scenario),
-            kept: verdict.kept,
+            kept,
             ratio: gain.estimate.exp(),
             interval: (gain.lower.exp(), gain.upper.exp()),
-            reason: verdict.ground.to_string(),
+            reason: reason.to_owned(),
         }));
     }
 }
@@ -751,5 +640,27 @@ fn plain(scenario: Scenario) -> tidegate_types::Scenario {
         Scenario::Network => tidegate_types::Scenario::Network,
         Scenario::Neighbour => tidegate_types::Scenario::Neighbour,
         Scenario::Base | Scenario::Placebo | Scenario::Cpu => tidegate_types::Scenario::Cpu,
+    }
+}
+
+/// Why a process is switched, in words.
+fn reason(phase: Phase, wish: &Wish) -> String {
+    let scenario = wish.scenario;
+    match (phase, wish.prediction) {
+        (Phase::Over, Some(prediction)) => {
+            format!(
+                "the contention that prediction p{} foretold for {scenario} is over",
+                prediction.0
+            )
+        }
+        (Phase::Over, None) => format!("the contention that asked for {scenario} is over"),
+        (Phase::Ahead, _) => format!("the contention that asked for {scenario} is over, until the next one"),
+        (Phase::Now, Some(prediction)) => {
+            format!(
+                "the contention that prediction p{} foretold for {scenario} is there",
+                prediction.0
+            )
+        }
+        (Phase::Now, None) => format!("contention that nobody foretold asks for {scenario}"),
     }
 }
