@@ -12,6 +12,8 @@ mod live;
 mod observed;
 mod recompiler;
 pub(crate) mod report;
+pub(crate) mod resident;
+mod scenarios;
 pub(crate) mod stats;
 mod telemetry;
 mod waiting;
@@ -26,6 +28,7 @@ use clap::Subcommand;
 pub(crate) const NAMES: [&str; 7] = [
     "telemetry",
     "recompiler",
+    "scenarios",
     "demo",
     "forecasting",
     "forecast-cost",
@@ -50,6 +53,8 @@ enum Bench {
     Telemetry,
     /// What slots cost while nothing is switched, and what a variant costs to compile
     Recompiler(recompiler::RecompilerArguments),
+    /// What is chosen under contention against the best static build
+    Scenarios(scenarios::ScenariosArguments),
     /// Acting ahead against rivals at their best
     Demo(demo::DemoArguments),
     /// What the forecast costs by number of units: CPU share and memory
@@ -73,6 +78,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
             "recompiler",
             "Slots and variants",
             recompiler::run(&workspace, options)?,
+        ),
+        Bench::Scenarios(options) => (
+            "scenarios",
+            "Chosen code against the best static build",
+            scenarios::run(&workspace, options, arguments.long)?,
         ),
         Bench::Demo(options) => (options.name(), "Acting ahead", demo::run(&workspace, options)?),
         Bench::ForecastCost => (
