@@ -357,6 +357,16 @@ impl Conductor {
                 self.begin(wish, subject, (info, recipe), kind);
             }
         }
+        self.tell_switches((process, phase), wish, switched);
+        Ok(())
+    }
+
+    fn tell_switches(
+        &self,
+        (process, phase): (u32, Phase),
+        wish: &Wish,
+        switched: BTreeMap<Scenario, Vec<String>>,
+    ) {
         for (to, functions) in switched {
             self.shared.tell(Event::Switched(Switched {
                 app: wish.app.clone(),
@@ -367,7 +377,6 @@ impl Conductor {
                 reason: reason(phase, wish),
             }));
         }
-        Ok(())
     }
 
     /// The hot functions under a scenario: those of its signals in turn, each once.
