@@ -148,7 +148,7 @@ fn load_and_switch(bench: &Bench<'_>, resident: &Resident, report: &mut Report) 
         Some(Bound::AtMost(LOAD_MS_MOST)),
     );
     let mut per_slot = Vec::new();
-    for turn in 0..bench.arguments.rounds * 2 + 1 {
+    for turn in 0..=bench.arguments.rounds * 2 {
         let to = if turn % 2 == 0 {
             Scenario::Placebo
         } else {

@@ -47,13 +47,12 @@ impl Bench<'_> {
                 None,
             );
             for function in &inspection.functions {
-                let Some(file_s) =
-                    file_of(&files, &function.name).filter(|file_s| file_s * 1e3 >= FILE_MS_LEAST)
-                else {
+                let file = file_of(&files, &function.name);
+                let Some(whole_s) = file.filter(|spent_s| spent_s * 1e3 >= FILE_MS_LEAST) else {
                     continue;
                 };
                 let own_s = variant_s(&worker, &host, function)?;
-                costs.push((program.name, file_s, own_s));
+                costs.push((program.name, whole_s, own_s));
             }
         }
         publish(&costs, &worker, report);

@@ -36,9 +36,9 @@ impl Bench<'_> {
         let clang = Path::new("clang-22");
         let objects = program.objects(clang, None, &folder.join("plain"))?;
         let watchable = folder.join("watched");
-        program.link(clang, &objects, 1, &watchable)?;
+        Program::link(clang, &objects, 1, &watchable)?;
         let watched = Duration::from_secs(if self.arguments.quick { 3 } else { 10 });
-        let hot = program.hot_functions(&watchable, watched)?;
+        let hot = Program::hot_functions(&watchable, watched)?;
         let list = folder.join("functions");
         let layouts = Layouts::build(
             program,

@@ -106,7 +106,7 @@ impl Program {
     }
 
     /// Links in an order of its own.
-    pub(super) fn link(&self, compiler: &Path, objects: &[PathBuf], order: u32, out: &Path) -> Result<()> {
+    pub(super) fn link(compiler: &Path, objects: &[PathBuf], order: u32, out: &Path) -> Result<()> {
         let mut command = Command::new(compiler);
         command
             .arg("-fuse-ld=lld")
@@ -119,7 +119,7 @@ impl Program {
 
     /// Watches the plain program and gives its hot functions, and their share of all samples and of those in its own
     /// code.
-    pub(crate) fn hot_functions(&self, program: &Path, watched: Duration) -> Result<Hot> {
+    pub(crate) fn hot_functions(program: &Path, watched: Duration) -> Result<Hot> {
         let mut child = Command::new(program)
             .arg(100_000.to_string())
             .stdout(Stdio::null())
@@ -256,8 +256,8 @@ impl Layouts {
         };
         for order in 1..=orders {
             let path = |kind: &str| folder.join(format!("{kind}-{order}"));
-            program.link(clang, &plain, order, &path("plain"))?;
-            program.link(&tools.compiler(), &switchable, order, &path("switchable"))?;
+            Program::link(clang, &plain, order, &path("plain"))?;
+            Program::link(&tools.compiler(), &switchable, order, &path("switchable"))?;
             layouts.plain.push(path("plain"));
             layouts.switchable.push(path("switchable"));
         }

@@ -1,6 +1,7 @@
 //! The builds that are compared: static ones by clang, and tidegate's.
 
 use super::kernels::Kernel;
+use crate::bench::recompiler::programs::Program;
 use crate::bench::recompiler::{Tools, succeed};
 use anyhow::{Context, Result};
 use std::fmt;
@@ -81,11 +82,9 @@ impl Built {
         let list = folder.join("functions");
         match (kernel.functions, &kernel.program) {
             (Some(function), _) => std::fs::write(&list, function).context("the list of functions")?,
-            (None, Some(program)) => {
+            (None, Some(_)) => {
                 let plain = &files.first().context("no build")?.1;
-                program
-                    .hot_functions(plain, Duration::from_secs(4))?
-                    .write(&list)?;
+                Program::hot_functions(plain, Duration::from_secs(4))?.write(&list)?;
             }
             (None, None) => {}
         }

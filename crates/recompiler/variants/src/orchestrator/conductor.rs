@@ -547,7 +547,7 @@ impl Conductor {
                     self.shared.note(&error);
                 }
                 Outcome::Tried(Ok(Some(verdict))) if job.kind == JobKind::Check => {
-                    self.look_after(&job, &verdict)
+                    self.look_after(&job, &verdict);
                 }
                 Outcome::Tried(Ok(Some(verdict))) => self.remember(&job, &verdict),
                 Outcome::Tried(Ok(None)) => {}
