@@ -24,7 +24,7 @@ fi
 wanted="gcc make pkg-config zlib1g-dev libzstd-dev libxml2-dev libelf-dev
 clang-22 llvm-22-dev lld-22 libpolly-22-dev libclang-rt-22-dev
 chromium valgrind strace
-ccache libtool libtool-bin autoconf automake cmake meson ninja-build"
+ccache libtool libtool-bin autoconf automake cmake meson ninja-build tcl-dev"
 
 missing=
 for package in $wanted; do

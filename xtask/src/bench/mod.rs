@@ -10,6 +10,7 @@ mod fuzz;
 pub(crate) mod host;
 mod live;
 mod observed;
+mod projects;
 mod recompiler;
 pub(crate) mod report;
 pub(crate) mod resident;
@@ -25,7 +26,7 @@ use anyhow::Result;
 use clap::Subcommand;
 
 /// Every bench there is.
-pub(crate) const NAMES: [&str; 7] = [
+pub(crate) const NAMES: [&str; 8] = [
     "telemetry",
     "recompiler",
     "scenarios",
@@ -35,6 +36,7 @@ pub(crate) const NAMES: [&str; 7] = [
     "live",
     "waiting",
     "fuzz",
+    "projects",
 ];
 
 /// Options of `cargo xtask bench`.
@@ -65,6 +67,8 @@ enum Bench {
     Waiting(waiting::WaitingArguments),
     /// Readers of bytes from outside, fuzzed by coverage
     Fuzz(fuzz::FuzzArguments),
+    /// Real programs' own tests while everything is switched
+    Projects(projects::ProjectsArguments),
     /// Forecasts of real traces beside other people's
     Forecasting(forecasting::ForecastingArguments),
 }
@@ -97,6 +101,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
             waiting::run(&workspace, options)?,
         ),
         Bench::Fuzz(options) => ("fuzz", "Readers, fuzzed", fuzz::run(&workspace, options)?),
+        Bench::Projects(options) => (
+            "projects",
+            "Real programs in a storm",
+            projects::run(&workspace, options)?,
+        ),
         Bench::Forecasting(options) => (
             "forecasting",
             "Forecasts of real traces",
