@@ -4,7 +4,6 @@ use crate::{ProjectError, at};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::Mutex;
 
 /// Where Debian's sources come from.
 const DEBIAN: &str = "Types: deb-src
@@ -13,9 +12,6 @@ Suites: bookworm
 Components: main
 Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
 ";
-
-/// One download at a time.
-static APT: Mutex<()> = Mutex::new(());
 
 /// A project's pinned origin.
 #[derive(Clone, Copy, Debug)]
@@ -38,8 +34,6 @@ pub fn fetch(source: Source, folder: &Path, kept: &Path) -> Result<PathBuf, Proj
 }
 
 fn debian(package: &str, folder: &Path, kept: &Path) -> Result<PathBuf, ProjectError> {
-    // A poisoned lock only says that another test failed.
-    let _alone = APT.lock();
     let lists = kept.join("debian-lists");
     let sources = folder.join("sources");
     let parts = folder.join("parts");
@@ -47,6 +41,10 @@ fn debian(package: &str, folder: &Path, kept: &Path) -> Result<PathBuf, ProjectE
     for place in [&lists.join("partial"), &sources, &parts, &archives] {
         fs::create_dir_all(place).map_err(at(place))?;
     }
+    // One at a time, of all processes: apt does not wait for another's lists.
+    let alone = kept.join("debian-lists.lock");
+    let alone = fs::File::create(&alone).map_err(at(&alone))?;
+    alone.lock().map_err(at(&lists))?;
     fs::write(parts.join("source.sources"), DEBIAN).map_err(at(&parts))?;
     let options = [
         ("Dir::Etc::SourceList", "/dev/null".to_owned()),

@@ -5,21 +5,11 @@ use crate::fixture::{driver_program, has};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
 use tempfile::TempDir;
+use tidegate_projects::fetch::{Source, fetch};
 
-/// Where sources come from; apt checks signatures.
-const SOURCES: &str = "Types: deb-src
-URIs: http://deb.debian.org/debian
-Suites: bookworm
-Components: main
-Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
-";
 /// Every driver must bear this: what the user did not write must not be warned about.
 const STRICT: &str = "-O2 -Werror=unused-command-line-argument -w";
-
-/// One download at a time.
-static APT: Mutex<()> = Mutex::new(());
 
 /// A project's sources, unpacked, and the drivers beside them.
 struct Project {
@@ -42,14 +32,14 @@ impl Project {
         for name in ["tidegate-cc", "tidegate-c++"] {
             symlink(&driver, folder.path().join(name)).unwrap();
         }
-        if let Err(error) = download(folder.path(), package) {
-            eprintln!("SKIP {test}: the sources of {package} are not to be had: {error}");
-            return None;
+        let kept = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        match fetch(Source::Debian(package), folder.path(), kept) {
+            Ok(sources) => Some(Self { folder, sources }),
+            Err(error) => {
+                eprintln!("SKIP {test}: {error}");
+                None
+            }
         }
-        let unpacked = std::fs::read_dir(folder.path().join("sources")).unwrap();
-        let mut unpacked = unpacked.map(|entry| entry.unwrap().path());
-        let sources = unpacked.find(|path| path.is_dir()).unwrap();
-        Some(Self { folder, sources })
     }
 
     /// Runs a line of shell in a folder of the sources; `CC` and `CXX` are the drivers'.
@@ -73,48 +63,6 @@ impl Project {
         let inspection = tidegate_drivers::inspect::binary(&self.sources.join(name));
         inspection.unwrap().functions.len()
     }
-}
-
-fn download(folder: &Path, package: &str) -> Result<(), String> {
-    let _alone = APT.lock();
-    for name in ["parts", "sources", "lists/partial", "cache/archives/partial"] {
-        std::fs::create_dir_all(folder.join(name)).map_err(|error| error.to_string())?;
-    }
-    std::fs::write(folder.join("parts/source.sources"), SOURCES).map_err(|error| error.to_string())?;
-    let options = [
-        ("Dir::Etc::SourceList", "/dev/null".to_owned()),
-        (
-            "Dir::Etc::SourceParts",
-            folder.join("parts").display().to_string(),
-        ),
-        ("Dir::State::Lists", lists(folder).display().to_string()),
-        ("Dir::Cache", folder.join("cache").display().to_string()),
-        ("APT::Sandbox::User", "root".to_owned()),
-    ];
-    let options = options
-        .iter()
-        .flat_map(|(name, value)| ["-o".to_owned(), format!("{name}={value}")]);
-    let options: Vec<_> = options.collect();
-    for words in [vec!["update"], vec!["source", "--only-source", package]] {
-        let output = Command::new("apt-get")
-            .args(&options)
-            .arg("--quiet=2")
-            .args(words)
-            .current_dir(folder.join("sources"))
-            .output()
-            .map_err(|error| error.to_string())?;
-        if !output.status.success() {
-            return Err(String::from_utf8_lossy(&output.stderr).into_owned());
-        }
-    }
-    Ok(())
-}
-
-/// Debian's list of sources, kept between runs: it is the same for every project.
-fn lists(folder: &Path) -> PathBuf {
-    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("debian-lists");
-    let made = std::fs::create_dir_all(kept.join("partial"));
-    if made.is_ok() { kept } else { folder.join("lists") }
 }
 
 #[test]
