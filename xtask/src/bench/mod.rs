@@ -4,6 +4,7 @@
 //! exit status. Comparisons are paired and their order rotates, so that a noisy host spoils both sides alike. Fixed
 //! times bind benches, never tests.
 
+mod counted;
 mod demo;
 mod forecasting;
 mod fuzz;
@@ -26,9 +27,10 @@ use anyhow::Result;
 use clap::Subcommand;
 
 /// Every bench there is.
-pub(crate) const NAMES: [&str; 8] = [
+pub(crate) const NAMES: [&str; 9] = [
     "telemetry",
     "recompiler",
+    "counted",
     "scenarios",
     "demo",
     "forecasting",
@@ -55,6 +57,8 @@ enum Bench {
     Telemetry,
     /// What slots cost while nothing is switched, and what a variant costs to compile
     Recompiler(recompiler::RecompilerArguments),
+    /// What the pipelines do to the code of real programs, counted
+    Counted(counted::CountedArguments),
     /// What is chosen under contention against the best static build
     Scenarios(scenarios::ScenariosArguments),
     /// Acting ahead against rivals at their best
@@ -82,6 +86,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
             "recompiler",
             "Slots and variants",
             recompiler::run(&workspace, options)?,
+        ),
+        Bench::Counted(options) => (
+            "counted",
+            "Effects of the pipelines, counted",
+            counted::run(&workspace, options)?,
         ),
         Bench::Scenarios(options) => (
             "scenarios",

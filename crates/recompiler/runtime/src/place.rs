@@ -2,7 +2,7 @@
 //!
 //! Why so: code that lies far away costs about 0.8 ns more per call, and cannot refer to the executable's
 //! symbols without a detour. Directly above the executable the heap grows (`brk`), so the area lies below the
-//! lowest segment, or at least 1 GiB past the break.
+//! lowest segment, or well past the break.
 //!
 //! Not here: the mapping itself. This module only lists candidates, best first.
 
@@ -10,8 +10,9 @@
 pub const AREA_BYTES: u64 = 4 * 1024 * 1024;
 /// Distance kept from the executable's lowest segment, so that an underflow there does not meet our pages.
 const GUARD_BYTES: u64 = 64 * 1024;
-/// Distance kept from the break, room for the heap to grow.
-const HEAP_ROOM_BYTES: u64 = 1024 * 1024 * 1024;
+/// Distances kept from the break, room for the heap to grow, the best first. The kernel puts the break up to 1 GiB behind
+/// an executable at a fixed address.
+const HEAP_ROOMS_BYTES: [u64; 2] = [1 << 30, 1 << 29];
 /// Reach of a signed 32-bit displacement, less the area and some room for addends.
 const REACH_BYTES: u64 = (1 << 31) - AREA_BYTES - (1 << 20);
 /// The kernel refuses mappings below this (`vm.mmap_min_addr`).
@@ -45,10 +46,12 @@ pub fn candidates(around: Surroundings) -> impl Iterator<Item = u64> {
         around.lowest.checked_sub(distance).map(align_down)
     });
     let heap_end = around.program_break.map(|heap_end| heap_end.max(around.highest));
-    let above = heap_end.into_iter().flat_map(|heap_end| {
-        (0..STEPS)
-            .map(move |step| align_down(heap_end + HEAP_ROOM_BYTES + PAGE_BYTES + step * AREA_BYTES * 4))
-    });
+    let rooms = HEAP_ROOMS_BYTES
+        .into_iter()
+        .flat_map(|room| (0..STEPS).map(move |step| room + PAGE_BYTES + step * AREA_BYTES * 4));
+    let above = heap_end
+        .into_iter()
+        .flat_map(move |heap_end| rooms.clone().map(move |room| align_down(heap_end + room)));
     below
         .chain(above)
         .filter(move |start| *start >= LOWEST_ADDRESS && reaches(*start, around))
@@ -75,7 +78,9 @@ mod tests {
             assert_eq!(start % PAGE_BYTES, 0);
             assert!(
                 start + AREA_BYTES + GUARD_BYTES <= around.lowest
-                    || *start >= around.program_break.unwrap_or(u64::MAX - HEAP_ROOM_BYTES) + HEAP_ROOM_BYTES
+                    || around
+                        .program_break
+                        .is_some_and(|end| *start >= end + HEAP_ROOMS_BYTES[1])
             );
             assert!(around.highest.abs_diff(*start) < 1 << 31);
             assert!(around.lowest.abs_diff(start + AREA_BYTES) < 1 << 31);
@@ -114,6 +119,16 @@ mod tests {
             program_break: Some(0x70_0000),
         });
         assert!(found.iter().all(|start| *start > 0x4000_0000));
+        assert!(!found.is_empty());
+    }
+
+    #[test]
+    fn a_break_far_behind_a_fixed_executable_leaves_a_place_all_the_same() {
+        let found = check(Surroundings {
+            lowest: 0x40_0000,
+            highest: 0x60_0000,
+            program_break: Some(0x60_0000 + (1 << 30)),
+        });
         assert!(!found.is_empty());
     }
 

@@ -10,7 +10,7 @@
 
 mod arms;
 mod cell;
-mod kernels;
+pub(crate) mod kernels;
 
 use super::recompiler::Tools;
 use super::report::{Bound, Report, number};

@@ -19,7 +19,7 @@ struct Project {
 
 impl Project {
     /// Fetches `package` (with its version); `None` and a skip where that is not possible or `tools` are missing.
-    fn fetch(test: &str, package: &str, tools: &[&str]) -> Option<Self> {
+    fn fetch(test: &str, package: &'static str, tools: &[&str]) -> Option<Self> {
         let driver = driver_program("tidegate-cc", test)?;
         let has_tools = tools
             .iter()

@@ -1,9 +1,8 @@
 //! What the build side makes switchable beyond calls of C functions: loops of `main`, C++ with exceptions, Rust with
 //! panics. Real variants, switched while the programs check their results.
 
-use crate::support::{Bench, Tools, skip, stop, value, wait_until};
+use crate::support::{Bench, Tools, stop, value, wait_until};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 use tidegate_format::scenario::Scenario;
 use tidegate_variants::compile::Worker;
@@ -187,37 +186,11 @@ fn main() {
 fn panics_pass_through_variants() {
     let test = "panics_pass_through_variants";
     let Some(tools) = Tools::find(test) else { return };
-    let driver = tools.compiler.with_file_name("tidegate-cargo");
-    if !driver.is_file() {
-        return skip(test, "tidegate-cargo is not built");
-    }
     let folder = tempfile::tempdir().unwrap();
     let names = ["checked", "guarded", "caught"];
-    let files = [
-        (
-            "Cargo.toml",
-            "[package]\nname = \"panics\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[workspace]\n",
-        ),
-        ("src/main.rs", PANICS),
-        ("functions", &names.join("\n")),
-    ];
-    std::fs::create_dir(folder.path().join("src")).unwrap();
-    for (name, text) in files {
-        std::fs::write(folder.path().join(name), text).unwrap();
-    }
-    let built = Command::new(driver)
-        .args(["build", "--quiet", "--release", "--offline"])
-        .current_dir(folder.path())
-        .env("TIDEGATE_FUNCTIONS", folder.path().join("functions"))
-        .env_remove("CARGO_TARGET_DIR")
-        .output()
-        .unwrap();
-    assert!(
-        built.status.success(),
-        "{}",
-        String::from_utf8_lossy(&built.stderr)
-    );
-    let program = folder.path().join("target/tidegate/release/panics");
+    let Some(program) = tools.build_rust(test, PANICS, &names, folder.path()) else {
+        return;
+    };
     let bench = Bench { folder, program };
     storm(&bench, &tools, &[], &names);
     storm(&bench, &tools, &["alone"], &names);

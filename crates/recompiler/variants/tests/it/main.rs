@@ -5,6 +5,7 @@
     reason = "a test's helpers fail the test as the test itself does"
 )]
 
+mod allocations;
 mod cache;
 mod constants;
 mod daemon;

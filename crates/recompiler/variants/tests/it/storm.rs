@@ -84,10 +84,13 @@ fn check(test: &str, arguments: &[&str], flags: &[&str]) {
     wait_until("the runtime connects", || board.is_connected(process));
     load_three(board, process);
     let switches = storm(board, process);
-    // The variants are entered while the stores go on; a little longer in each makes sure of the count.
+    // The variants are entered while the stores go on; some work in each makes sure of the count. It is counted in steps
+    // of ten thousand calls, and each thread may have one begun.
     for scenario in [Scenario::Cpu, Scenario::Memory, Scenario::Placebo] {
         board.switch_index(process, 0, scenario).unwrap();
-        std::thread::sleep(Duration::from_millis(100));
+        let work = || board.work(process).unwrap().work.unwrap_or(0);
+        let before = work();
+        wait_until("work goes on", || work() >= before + 200_000);
     }
     let output = stop(child);
     eprintln!("{switches} switches: {output}");

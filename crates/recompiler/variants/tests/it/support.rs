@@ -90,7 +90,7 @@ impl Bench {
 
     /// The program as one of idle priority, as the worker is: beside busy programs of a higher one the worker would
     /// hardly run at all, and the tests wait for it. It ends with the thread of its test, whatever that does.
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("setpriv");
         command
             .args(["--pdeathsig", "KILL", "nice", "-n", "19"])
@@ -246,5 +246,42 @@ impl Tools {
             String::from_utf8_lossy(&output.stderr)
         );
         program
+    }
+
+    /// Builds a Rust program of one file with the cargo driver; `None` (and a skip) where that is not built.
+    pub(crate) fn build_rust(
+        &self,
+        test: &str,
+        source: &str,
+        selected: &[&str],
+        folder: &Path,
+    ) -> Option<PathBuf> {
+        let driver = self.compiler.with_file_name("tidegate-cargo");
+        if !driver.is_file() {
+            skip(test, "tidegate-cargo is not built");
+            return None;
+        }
+        let manifest = "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[workspace]\n";
+        fs::create_dir(folder.join("src")).unwrap();
+        for (name, text) in [
+            ("Cargo.toml", manifest),
+            ("src/main.rs", source),
+            ("functions", &selected.join("\n")),
+        ] {
+            fs::write(folder.join(name), text).unwrap();
+        }
+        let built = Command::new(driver)
+            .args(["build", "--quiet", "--release", "--offline"])
+            .current_dir(folder)
+            .env("TIDEGATE_FUNCTIONS", folder.join("functions"))
+            .env_remove("CARGO_TARGET_DIR")
+            .output()
+            .unwrap();
+        assert!(
+            built.status.success(),
+            "{}",
+            String::from_utf8_lossy(&built.stderr)
+        );
+        Some(folder.join("target/tidegate/release/app"))
     }
 }

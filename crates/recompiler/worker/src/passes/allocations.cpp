@@ -167,7 +167,8 @@ void lower(const Block &block, Function &function) {
   IRBuilder<> begin(block.made);
   begin.CreateLifetimeStart(place);
   if (block.zeroed)
-    begin.CreateMemSet(place, begin.getInt8(0), block.bytes, block.alignment);
+    // In place: the base may know no memset to call.
+    begin.CreateMemSetInline(place, block.alignment, begin.getInt8(0), begin.getInt64(block.bytes));
   for (Instruction *freed : block.freed) {
     IRBuilder<>(freed).CreateLifetimeEnd(place);
     freed->eraseFromParent();
@@ -200,6 +201,10 @@ extern "C" unsigned tidegate_lower_allocations(LLVMValueRef root, LLVMTargetMach
         !alwaysFreed(block))
       continue;
     left -= block.bytes;
+    with.remarks().emit([&] {
+      return OptimizationRemark("tidegate-allocations", "MovedToStack", block.made)
+             << "a block of " << ore::NV("Bytes", block.bytes) << " bytes is made on the stack";
+    });
     gone.insert(block.freed.begin(), block.freed.end());
     lower(block, function);
     ++moved;
