@@ -182,13 +182,15 @@ pub const PROJECTS: &[Project] = &[
         long: "for round in 1 2 3 4 5; do \"$PROJECT_CARGO\" test --quiet --offline --release --lib --tests; done",
     },
     Project {
-        name: "scopeguard",
-        source: Source::Crate("scopeguard"),
+        name: "semver",
+        source: Source::Crate("semver"),
         needs: &["cargo"],
         functions: &[],
-        build: "printf '[workspace]\\n' >>Cargo.toml && \"$PROJECT_CARGO\" test --quiet --offline --release --no-run",
-        short: "\"$PROJECT_CARGO\" test --quiet --offline --release --lib --tests -- --test-threads=1",
-        long: "for round in 1 2 3 4 5; do \"$PROJECT_CARGO\" test --quiet --offline --release --lib --tests; done",
+        // Its benches depend on what nobody here has; its tests on nothing.
+        build: "sed -i '/dev-dependencies/,/^$/d' Cargo.toml && printf '[workspace]\\n' >>Cargo.toml && \
+                \"$PROJECT_CARGO\" test --quiet --offline --release --no-run",
+        short: "\"$PROJECT_CARGO\" test --quiet --offline --release --tests",
+        long: "for round in 1 2 3 4 5; do \"$PROJECT_CARGO\" test --quiet --offline --release --tests; done",
     },
     Project {
         name: "regex-syntax",

@@ -81,8 +81,8 @@ fn strsim_passes_its_tests_in_a_storm() {
 }
 
 #[test]
-fn scopeguard_passes_its_tests_in_a_storm() {
-    check("scopeguard");
+fn semver_passes_its_tests_in_a_storm() {
+    check("semver");
 }
 
 /// What is fetched is what was meant.
