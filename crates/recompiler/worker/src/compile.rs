@@ -8,10 +8,11 @@ use llvm_sys::core::*;
 use llvm_sys::error::{LLVMDisposeErrorMessage, LLVMGetErrorMessage};
 use llvm_sys::ir_reader::LLVMParseIRInContext2;
 use llvm_sys::prelude::*;
+use llvm_sys::support::LLVMParseCommandLineOptions;
 use llvm_sys::target::*;
 use llvm_sys::target_machine::*;
 use llvm_sys::transforms::pass_builder::*;
-use std::ffi::{CString, c_void};
+use std::ffi::{CStr, CString, c_void};
 use tidegate_format::blob::Blob;
 use tidegate_format::image::{CpuFeatures, SPAN_ALIGNMENT};
 use tidegate_format::request::{CompileError, CompileErrorKind, Request};
@@ -226,16 +227,9 @@ fn run_passes(
     pipeline: Pipeline,
     level: &str,
 ) -> Result<(), CompileError> {
+    switch_vectorizers_off(pipeline);
     let options = llvm!(LLVMCreatePassBuilderOptions());
     let switch = i32::from;
-    llvm!(LLVMPassBuilderOptionsSetLoopVectorization(
-        options,
-        switch(pipeline.loop_vectorize)
-    ));
-    llvm!(LLVMPassBuilderOptionsSetSLPVectorization(
-        options,
-        switch(pipeline.slp_vectorize)
-    ));
     llvm!(LLVMPassBuilderOptionsSetLoopInterleaving(
         options,
         switch(pipeline.interleave)
@@ -254,6 +248,27 @@ fn run_passes(
     let text = llvm::c_text(llvm::CText(message));
     llvm!(LLVMDisposeErrorMessage(message));
     Err(failure(CompileErrorKind::Pipeline, text))
+}
+
+/// LLVM 22 takes these two from its command line alone: what its C interface sets changes nothing. They hold for the
+/// process, which compiles once.
+fn switch_vectorizers_off(pipeline: Pipeline) {
+    let switches = [
+        (pipeline.loop_vectorize, c"-vectorize-loops=false"),
+        (pipeline.slp_vectorize, c"-vectorize-slp=false"),
+    ];
+    let off = switches.iter().filter(|(on, _)| !on).map(|(_, words)| *words);
+    let words: Vec<_> = std::iter::once(c"tidegate-worker")
+        .chain(off)
+        .map(CStr::as_ptr)
+        .collect();
+    if words.len() > 1 {
+        llvm!(LLVMParseCommandLineOptions(
+            words.len() as i32,
+            words.as_ptr(),
+            std::ptr::null()
+        ));
+    }
 }
 
 fn generate(module: Module, machine: LLVMTargetMachineRef) -> Result<Vec<u8>, CompileError> {
