@@ -33,8 +33,6 @@ pub use lease::{Cause, Knob, KnobValue, Lease, LeaseId, Trigger};
 pub use map::{
     AppDemand, ContentionMap, Driver, MapEntry, PredictionId, Quantiles, Source, WindowProbability,
 };
-pub use plan::{Advice, Plan, Recompile, Scenario, Shift, ShiftTarget, TrialVerdict};
-pub use map::{ContentionMap, Driver, MapEntry, PredictionId, Quantiles, Source, WindowProbability};
 pub use plan::{Advice, Plan, Recompile, Scenario, Shift, ShiftTarget, Switched, TrialVerdict};
 pub use sample::{Row, Sample};
 pub use time::{BootTime, Moment};

@@ -264,7 +264,7 @@ fn switch_vectorizers_off(pipeline: Pipeline) {
         .collect();
     if words.len() > 1 {
         llvm!(LLVMParseCommandLineOptions(
-            words.len() as i32,
+            i32::try_from(words.len()).unwrap_or_default(),
             words.as_ptr(),
             std::ptr::null()
         ));
