@@ -2,7 +2,8 @@
 //!
 //! Several seasonal components are separated by loess, one after the other and again (Bandara, Hyndman and Bergmeir,
 //! arXiv:2107.13462; STL: Cleveland et al., Journal of Official Statistics 1990): a day and a week, each once three
-//! of them are known: the season of two would be their noise. The decomposition is that of `stlrs`, on which
+//! of them are known: the season of two would be their noise. The season of three weeks often is, too, so the week is
+//! kept only where it would have foreseen the newest days better than the day alone. The decomposition is that of `stlrs`, on which
 //! `augurs-mstl` stands as well; its own model is made anew for every forecast, where a stream needs one that goes on.
 //! So it is made every three days, and in between the last cycle of each season is what comes again, while
 //! exponential smoothing (`ets`) follows the rest.
@@ -25,6 +26,8 @@ const WEEK: usize = 7 * DAY;
 const REFIT: u64 = 3 * DAY as u64;
 /// The first decomposition comes once so many values are there.
 const FIRST: u64 = 3 * DAY as u64;
+/// The newest values, on which the week has to prove itself: a whole one.
+const HELD_OUT: usize = 7 * DAY;
 /// What is smoothed is told by the values of the last days: the rest is long over.
 const SMOOTHED: usize = 7 * DAY;
 
@@ -130,18 +133,19 @@ fn slot(past: &Past, ahead: i64) -> i64 {
 /// The seasons of what is known; none where nothing moves, or too little is known.
 fn decomposed(past: &Past) -> Vec<Season> {
     let (first, values) = by_local_time(past);
-    let periods: &[usize] = match values.len() {
-        count if count >= 3 * WEEK => &[DAY, WEEK],
-        count if count >= 3 * DAY => &[DAY],
-        _ => return Vec::new(),
-    };
     let (low, high) = past.range();
     let known = values.iter().all(|value| value.is_finite());
-    if !known || low >= high {
+    if values.len() < 3 * DAY || !known || low >= high {
         return Vec::new();
     }
-    // Every period has two cycles at least, and that is all that could be refused.
-    let Ok(parts) = MstlParams::new().fit(&values, periods) else {
+    let has_week =
+        values.len() >= 3 * WEEK && error(first, &values, &[DAY, WEEK]) < error(first, &values, &[DAY]);
+    seasons(first, &values, if has_week { &[DAY, WEEK] } else { &[DAY] })
+}
+
+/// Seasons with these periods; none where there are not two cycles of each.
+fn seasons(first: i64, values: &[f64], periods: &[usize]) -> Vec<Season> {
+    let Ok(parts) = MstlParams::new().fit(values, periods) else {
         return Vec::new();
     };
     let season = |(part, period): (&Vec<f64>, &usize)| {
@@ -154,6 +158,19 @@ fn decomposed(past: &Past) -> Vec<Season> {
         Season { cycle }
     };
     parts.seasonal().iter().zip(periods).map(season).collect()
+}
+
+/// How far off the newest days would have been an hour ahead, by seasons of what was before them: mean absolute error
+/// where the rest stays as it is.
+fn error(first: i64, values: &[f64], periods: &[usize]) -> f64 {
+    let begin = values.len() - HELD_OUT;
+    let seasons = seasons(first, &values[..begin], periods);
+    let rest = |place: usize| {
+        let slot = first + place.cast_signed() as i64;
+        values[place] - seasons.iter().map(|season| season.at(slot)).sum::<f64>()
+    };
+    let errors = (begin..values.len()).map(|place| (rest(place) - rest(place - HORIZON)).abs());
+    errors.sum::<f64>() / HELD_OUT as f64
 }
 
 /// The kept values by steps of local time, the first of which is given too. What is missing is drawn straight across;
@@ -278,6 +295,20 @@ mod tests {
         let found = error(&mut model, &utc, 28 * 288, weekend);
         assert_eq!(model.seasons.len(), 2);
         assert!(found < 5.0, "mean error {found}");
+    }
+
+    #[test]
+    fn a_week_that_is_noise_is_left_out() {
+        let mut random = 1_u64;
+        let mut model = Mstl::new(300, [0.0, 90.0]);
+        for step in 0..24 * 288_i64 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let noise = (random >> 40) as f64 / f64::from(1 << 24);
+            let busy = (8 * 12..16 * 12).contains(&(step % 288));
+            let value = if busy { 60.0 } else { 20.0 } + 20.0 * noise;
+            model.observe(300 * step, value).expect("time goes forward");
+        }
+        assert_eq!(model.seasons.len(), 1);
     }
 
     #[test]
