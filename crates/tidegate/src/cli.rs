@@ -473,6 +473,9 @@ pub(crate) struct InspectArguments {
     pub(crate) places: Places,
     #[command(flatten)]
     pub(crate) format: Format,
+    /// Names of the variants' code, as perf reads them: `tidegate inspect PID --perf-map >/tmp/perf-PID.map`.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) perf_map: bool,
     /// A file, or the number of a process.
     pub(crate) target: String,
 }

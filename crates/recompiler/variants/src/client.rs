@@ -13,7 +13,7 @@ use crate::live::{LiveTrial, Subject};
 use crate::program::{Program, ProgramTunable};
 use crate::recipe::{NotARecipe, Recipe};
 use crate::session::{FunctionInfo, Peer, StormReport, read_frame};
-use crate::switchboard::{Options, Prepared, Server, Switchboard};
+use crate::switchboard::{LoadedCode, Options, Prepared, Server, Switchboard};
 use crate::trial::{Config, Verdict};
 use crate::{VariantsError, session};
 use serde::{Deserialize, Serialize};
@@ -276,8 +276,22 @@ pub struct InspectedFunction {
     pub current: String,
     /// What is loaded.
     pub loaded: Vec<String>,
+    /// Where its variants' code lies.
+    #[serde(default)]
+    pub code: Vec<VariantCode>,
     /// Why it is not switchable here; empty if it is.
     pub reason: String,
+}
+
+/// Code of a variant in a process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VariantCode {
+    /// What it is for.
+    pub scenario: String,
+    /// Address of its first byte.
+    pub address: u64,
+    /// Its length.
+    pub bytes: u64,
 }
 
 /// Carries out an encoded [`Command`] for `peer`; gives an encoded [`Answer`].
@@ -497,6 +511,7 @@ fn inspect_with(board: &Switchboard, user: u32, process: u32) -> Result<Inspecti
     let mut inspection = inspect_process(process)?;
     inspection.connected = Some(true);
     let infos = board.functions(process)?;
+    let loaded = board.loaded_code(process)?;
     let info = board
         .processes()
         .into_iter()
@@ -523,6 +538,7 @@ fn inspect_with(board: &Switchboard, user: u32, process: u32) -> Result<Inspecti
                 .iter()
                 .map(|scenario| scenario.name().to_owned())
                 .collect(),
+            code: code_of(&loaded, info.index),
             reason: reason_text(info.reason),
         })
         .collect();
@@ -538,6 +554,16 @@ fn inspect_with(board: &Switchboard, user: u32, process: u32) -> Result<Inspecti
         }
     }
     Ok(inspection)
+}
+
+fn code_of(loaded: &[LoadedCode], function: u32) -> Vec<VariantCode> {
+    let own = loaded.iter().filter(|code| code.function == function);
+    let code = own.map(|code| VariantCode {
+        scenario: code.scenario.name().to_owned(),
+        address: code.start,
+        bytes: code.bytes,
+    });
+    code.collect()
 }
 
 fn reason_text(reason: Reason) -> String {
@@ -575,6 +601,7 @@ pub fn inspect_file(path: &Path) -> Result<Inspection, VariantsError> {
         blob_bytes: function.blob_bytes,
         current: Scenario::Base.name().to_owned(),
         loaded: Vec::new(),
+        code: Vec::new(),
         reason: String::new(),
     });
     Ok(Inspection {

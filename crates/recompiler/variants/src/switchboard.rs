@@ -97,14 +97,27 @@ fn default_cache_folder() -> PathBuf {
         .join("tidegate/variants")
 }
 
+/// Where the code of an image lies in a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoadedCode {
+    /// The function's index.
+    pub function: u32,
+    /// What it is for.
+    pub scenario: Scenario,
+    /// Address of its first byte.
+    pub start: u64,
+    /// Its length.
+    pub bytes: u64,
+}
+
 /// One connected process.
 #[derive(Debug)]
 struct Managed {
     session: Session,
     /// Whether something may be switched or counted, so that heartbeats are needed.
     touched: bool,
-    /// Code that was loaded: index of the function, start, length.
-    loaded: Vec<(u32, u64, u64)>,
+    /// Code that was loaded, the images of before among it: a thread may be inside.
+    loaded: Vec<LoadedCode>,
     /// By what the present images were made, where that is known.
     recipes: BTreeMap<(u32, Scenario), Recipe>,
     /// The present images, to give them another place.
@@ -133,7 +146,12 @@ impl Managed {
         // The runtime has just read it.
         if let Ok(image) = Image::read(image) {
             let start = loaded.address.saturating_sub(u64::from(image.entry));
-            self.loaded.push((function, start, u64::from(image.text_length)));
+            self.loaded.push(LoadedCode {
+                function,
+                scenario,
+                start,
+                bytes: u64::from(image.text_length),
+            });
         }
         Ok(loaded)
     }
@@ -506,11 +524,11 @@ impl Switchboard {
         }
     }
 
-    /// Where code was loaded: index of the function, start, length.
+    /// Where code was loaded.
     ///
     /// # Errors
     /// Those of the connection.
-    pub fn loaded_code(&self, process: u32) -> Result<Vec<(u32, u64, u64)>, VariantsError> {
+    pub fn loaded_code(&self, process: u32) -> Result<Vec<LoadedCode>, VariantsError> {
         self.with(process, |managed| Ok(managed.loaded.clone()))
     }
 

@@ -85,6 +85,10 @@ pub(crate) fn inspect(arguments: &InspectArguments) -> Outcome {
     if arguments.format.json {
         return print_json(&inspection);
     }
+    if arguments.perf_map {
+        print_perf_map(&inspection);
+        return Ok(());
+    }
     print_inspection(&inspection);
     Ok(())
 }
@@ -113,6 +117,22 @@ fn print_inspection(inspection: &Inspection) {
     );
     for (name, reason) in &inspection.refused {
         say!("left as it was: {name}: {reason}");
+    }
+}
+
+/// What `perf` reads from `/tmp/perf-PID.map`: start and length in hexadecimal digits, and a name (Linux,
+/// `tools/perf/Documentation/jit-interface.txt`).
+fn print_perf_map(inspection: &Inspection) {
+    for function in &inspection.functions {
+        for code in &function.code {
+            say!(
+                "{:x} {:x} {}.{}",
+                code.address,
+                code.bytes,
+                function.name,
+                code.scenario
+            );
+        }
     }
 }
 

@@ -310,7 +310,7 @@ impl Conductor {
         let loaded = self.board.loaded_code(process)?;
         let ranges = loaded
             .into_iter()
-            .map(|(index, start, length)| (start, length, names(index)));
+            .map(|code| (code.start, code.bytes, names(code.function)));
         let closed = infos.iter().filter(|info| info.reason == Reason::Closed).count();
         self.resolver
             .set_loaded(process, ranges.collect(), (infos.len(), closed));

@@ -1,6 +1,6 @@
 //! Variants that the worker made of blobs that the compiler driver left, in processes that check their results.
 
-use crate::support::{Bench, Tools, skip, stop, value, wait_until};
+use crate::support::{Bench, Tools, proc_text, skip, stop, value, wait_until};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tidegate_format::scenario::Scenario;
@@ -64,11 +64,40 @@ fn switching_by_name_comes_from_the_cache_the_second_time() {
         eprintln!("loaded in {} ns, compiled in {cpu:?}", loaded.load_ns);
         assert_eq!(*cpu == Duration::ZERO, round == 1);
         assert_eq!(board.switch(process, Some("mix"), Scenario::Cpu).unwrap().0, 1);
+        check_told_code(board, process, loaded.address);
         assert_eq!(value(&stop(child), "bad"), 0);
     }
     let entries = board.cache_list(own_user()).unwrap();
     assert_eq!(entries.len(), 1);
     assert_eq!(entries[0].label.as_ref().unwrap().function, "mix");
+}
+
+/// The inspection tells where the variant's code lies, and there is code there.
+fn check_told_code(board: &Switchboard, process: u32, entry: u64) {
+    let inspected = execute(board, own_user(), &Command::Inspect { process });
+    let Ok(Answer::Inspect(inspection)) = inspected else {
+        panic!("{inspected:?}")
+    };
+    let mixes = inspection
+        .functions
+        .iter()
+        .find(|function| function.name == "mix");
+    let [code] = mixes.unwrap().code.as_slice() else {
+        panic!("{mixes:?}")
+    };
+    assert_eq!(code.scenario, "cpu");
+    assert!(
+        (code.address..code.address + code.bytes).contains(&entry),
+        "{code:?}"
+    );
+    let maps = proc_text(process, "maps");
+    let is_there = maps.lines().any(|line| {
+        let (range, rest) = line.split_once(' ').unwrap();
+        let (start, end) = range.split_once('-').unwrap();
+        let number = |text| u64::from_str_radix(text, 16).unwrap();
+        rest.starts_with("r-xp") && number(start) <= code.address && code.address + code.bytes <= number(end)
+    });
+    assert!(is_there, "{code:?}: {maps}");
 }
 
 /// Switches everything under `threads` threads until every function had `least` rounds.
