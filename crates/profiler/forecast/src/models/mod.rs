@@ -16,6 +16,7 @@ pub mod auto;
 pub mod blend;
 pub mod boosted;
 pub mod calendar;
+mod cholesky;
 pub mod ets;
 pub mod exceedances;
 pub mod features;

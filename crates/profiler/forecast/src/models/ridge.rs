@@ -6,6 +6,7 @@
 //! the present one, so that maxima over a window, joint tails and rare jumps come out as they were seen. Blocks of
 //! different series with the same index belong to the same time: sums of series keep their correlation.
 
+use super::cholesky::{factorise, start};
 use super::features::{LINEAR, SERIES, SLOW, SLOW_HOURS};
 use super::past::{DAY, HORIZON, Past};
 use super::{LEVELS, Quantiles, TARGET_COUNT, WINDOW_COUNT, WINDOW_TARGETS, quantile, targets_of};
@@ -313,23 +314,8 @@ impl Blocks {
 /// Solves `factor · x = sides` for all sides at once, by Cholesky's method; `factor` is a packed lower triangle.
 /// False when it is not positive definite.
 fn solve(factor: &mut [f64], sides: &mut [f64]) -> bool {
-    let start = |row: usize| row * (row + 1) / 2;
-    for row in 0..WIDTH {
-        for column in 0..=row {
-            let (left, right) = (start(row), start(column));
-            let products = factor[left..left + column]
-                .iter()
-                .zip(&factor[right..right + column]);
-            let rest = factor[left + column] - products.map(|(one, other)| one * other).sum::<f64>();
-            if row == column && (rest <= 0.0 || !rest.is_finite()) {
-                return false;
-            }
-            factor[left + column] = if row == column {
-                rest.sqrt()
-            } else {
-                rest / factor[right + column]
-            };
-        }
+    if !factorise(factor, WIDTH) {
+        return false;
     }
     for row in 0..WIDTH {
         let (done, open) = sides.split_at_mut(row * HORIZON);

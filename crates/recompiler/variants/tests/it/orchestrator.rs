@@ -164,11 +164,7 @@ fn accepted_variants_are_loaded_before_the_onset_and_switched_at_it() {
     accept_everything(board, process, &settings);
     let orchestrator = Orchestrator::start(board.clone(), settings);
     orchestrator.submit(vec![wish(process, 600.0, 900.0, Mode::Enforce)]);
-    let end = Instant::now() + Duration::from_mins(1);
-    while with_variant(board, process).is_empty() {
-        assert!(Instant::now() < end, "{:?}", orchestrator.status());
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    wait_for_variant(board, process, &orchestrator);
     let name = with_variant(board, process).remove(0);
     assert_eq!(
         current_of(board, process, &name),
@@ -301,6 +297,15 @@ fn accept_everything(board: &Switchboard, process: u32, settings: &Settings) {
     choices.save(&settings.choices_path).unwrap();
 }
 
+/// Waits until a function of the process has the variant; where none gets it, the orchestrator says what it did instead.
+fn wait_for_variant(board: &Switchboard, process: u32, orchestrator: &Orchestrator) {
+    let end = Instant::now() + Duration::from_mins(1);
+    while with_variant(board, process).is_empty() {
+        assert!(Instant::now() < end, "{:?}", orchestrator.status());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 /// Functions of a process that have the variant.
 fn with_variant(board: &Switchboard, process: u32) -> Vec<String> {
     let functions = board.functions(process).unwrap().into_iter();
@@ -341,11 +346,7 @@ fn contention_on_one_core_recompiles_what_runs_hot_there_and_nothing_else() {
         ..wish(processes[0], 600.0, 900.0, Mode::Enforce)
     };
     orchestrator.submit(vec![wish]);
-    let end = Instant::now() + Duration::from_mins(1);
-    while with_variant(board, processes[0]).is_empty() {
-        assert!(Instant::now() < end, "{:?}", orchestrator.status());
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    wait_for_variant(board, processes[0], &orchestrator);
     wait_until("everything is compiled", || orchestrator.status().is_resting);
     assert_eq!(
         with_variant(board, processes[0]),
@@ -381,11 +382,7 @@ fn every_switch_names_the_prediction_or_the_condition_behind_it() {
     accept_everything(board, process, &settings);
     let orchestrator = Orchestrator::start(board.clone(), settings);
     orchestrator.submit(vec![wish(process, 600.0, 900.0, Mode::Enforce)]);
-    let end = Instant::now() + Duration::from_mins(1);
-    while with_variant(board, process).is_empty() {
-        assert!(Instant::now() < end, "{:?}", orchestrator.status());
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    wait_for_variant(board, process, &orchestrator);
     // A prediction that does not come: it is taken back before its time, and nothing was switched.
     orchestrator.submit(Vec::new());
     wait_until("nothing is left to do", || orchestrator.status().is_resting);

@@ -8,6 +8,7 @@
 use super::terms::Terms;
 use super::{Fitted, VALUES_MIN};
 use crate::models::calendar::Calendar;
+use crate::models::cholesky::{factorise, start};
 
 /// Scale of the Laplace prior of a change of slope.
 const KNOT_PRIOR: f64 = 0.05;
@@ -153,23 +154,10 @@ fn most_probable(terms: &Terms, sums: &Sums) -> Option<(Vec<f64>, f64)> {
 
 /// Solves for one side by Cholesky's method; `factor` is a packed lower triangle. False when it is not positive definite.
 fn solve(factor: &mut [f64], side: &mut [f64]) -> bool {
-    let start = |row: usize| row * (row + 1) / 2;
+    if !factorise(factor, side.len()) {
+        return false;
+    }
     for row in 0..side.len() {
-        for column in 0..=row {
-            let (left, right) = (start(row), start(column));
-            let products = factor[left..left + column]
-                .iter()
-                .zip(&factor[right..right + column]);
-            let rest = factor[left + column] - products.map(|(one, other)| one * other).sum::<f64>();
-            if row == column && (rest <= 0.0 || !rest.is_finite()) {
-                return false;
-            }
-            factor[left + column] = if row == column {
-                rest.sqrt()
-            } else {
-                rest / factor[right + column]
-            };
-        }
         let above = factor[start(row)..start(row) + row].iter().zip(side.iter());
         let above: f64 = above.map(|(cell, done)| cell * done).sum();
         side[row] = (side[row] - above) / factor[start(row) + row];
