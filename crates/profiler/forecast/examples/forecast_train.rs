@@ -10,7 +10,7 @@
 use std::path::Path;
 use tidegate_forecast::backtest::traces::{read_columns, read_meta, read_series};
 use tidegate_forecast::models::lstm;
-use tidegate_forecast::models::training::{Options, Trace, fit, gather};
+use tidegate_forecast::models::training::{EventRows, Options, Trace, fit, gather};
 
 fn unpacked(path: &Path) -> Result<String, Box<dyn std::error::Error>> {
     let output = std::process::Command::new("gzip").arg("-dc").arg(path).output()?;
@@ -63,10 +63,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let options = Options::default();
     let rows = gather(&traces, &options);
-    let (events, body) = (rows.happened[0].len(), rows.targets[0].len());
+    let count = |rows: &EventRows| rows.happened[0].len();
     eprintln!(
-        "{} series, {events} event rows, {body} rows of the body",
-        traces.len()
+        "{} series, {} event rows, {} with minutes, {} rows of the body",
+        traces.len(),
+        count(&rows.events),
+        count(&rows.with_minutes),
+        rows.targets[0].len()
     );
     let mut trained = fit(&rows, &options);
     if network {

@@ -1,9 +1,10 @@
 //! What the event models cost for each series: one event set (features, three windows, two thresholds), and all
 //! outputs with quantiles, as medians over series; and resident memory with them, by number of series.
 //!
-//! `cargo run --release -p tidegate-forecast --example series_cost`
+//! `cargo run --release -p tidegate-forecast --example series_cost [events|all COUNT]`
 //!
-//! Each measurement is far shorter than a time slice, so that the median is CPU time even on a busy machine.
+//! Each measurement is far shorter than a time slice, so that the median is CPU time even on a busy machine. With
+//! `events` or `all`, one series is asked so often and nothing is printed: for what counts instructions of a process.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -58,9 +59,31 @@ fn resident_mb() -> f64 {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
     let trained = Arc::new(Trained::shipped()?);
+    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => by_number_of_series(&trained),
+        ["events", count] => {
+            let model = followed(&trained, 0)?;
+            for _ in 0..count.parse::<u32>()? {
+                black_box(model.events());
+            }
+            Ok(())
+        }
+        ["all", count] => {
+            let mut model = followed(&trained, 0)?;
+            for _ in 0..count.parse::<u32>()? {
+                black_box(model.forecast());
+            }
+            Ok(())
+        }
+        _ => Err("usage: series_cost [events|all COUNT]".into()),
+    }
+}
+
+fn by_number_of_series(trained: &Arc<Trained>) -> Result<(), Box<dyn std::error::Error>> {
     let distinct: Vec<Boosted> = (0..DISTINCT)
-        .map(|seed| followed(&trained, seed))
+        .map(|seed| followed(trained, seed))
         .collect::<Result<_, _>>()?;
     println!("series  event set us  all outputs us  resident MB");
     let mut series: Vec<Boosted> = Vec::new();

@@ -143,6 +143,9 @@ impl AppDemand {
     pub(crate) fn pause(&mut self) {
         self.usage_cores = None;
         self.throttled = None;
+        self.memory_bytes = None;
+        self.disk_bytes_per_s = 0.0;
+        self.net_bytes_per_s = [0.0; 2];
         self.demand = Demand::default();
         self.recent.clear();
     }

@@ -152,7 +152,10 @@ impl Forecaster {
                 continue;
             }
             if !self.demands.contains_key(name) && self.demands.len() >= APPS_MAX {
-                self.demands.pop_first();
+                // One that is gone makes room.
+                let gone = self.demands.keys().find(|known| !apps.contains_key(*known));
+                let Some(gone) = gone.cloned() else { continue };
+                self.demands.remove(&gone);
             }
             let under_lease = leases.iter().any(|lease| {
                 lease.app == *name && lease.asked.knob() == Knob::CpuMax && in_effect(lease, sample)

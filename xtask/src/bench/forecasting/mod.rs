@@ -7,7 +7,9 @@
 //! hand, it also sends the stream to us, so that nothing can be seen before its time.
 
 mod anchors;
+mod cost;
 mod folds;
+mod growth;
 mod kin;
 mod minutes;
 mod run;
@@ -60,6 +62,9 @@ pub(crate) struct ForecastingArguments {
     /// Folder of the harness that sends streams and makes anchors
     #[arg(long, env = "TIDEGATE_HARNESS", value_name = "DIR")]
     harness: Option<PathBuf>,
+    /// Also run AutoETS, LightGBM and Prophet in Python and compare the CPU of a forecast; some ten minutes
+    #[arg(long, requires = "harness")]
+    libraries: bool,
     /// A Python with the harness's packages; by default one is set up beside the result
     #[arg(long, env = "TIDEGATE_PYTHON", value_name = "FILE")]
     python: Option<PathBuf>,
@@ -111,6 +116,14 @@ pub(crate) fn run(workspace: &Workspace, arguments: &ForecastingArguments) -> Re
         "us",
         Some(Bound::AtMost(STREAM_MOST_US)),
     );
+    growth::run(workspace, &runner, &mut report)?;
+    if arguments.libraries {
+        let stream_s = stream.cpu_us * traces.minutes() / 1e6;
+        cost::run(&runner, &model, stream_s, traces.origins, &mut report)?;
+    } else {
+        let note = "What a forecast costs in Python is measured with --libraries.";
+        report.notes.push(note.to_owned());
+    }
     report.notes.push(bench.tables());
     report.notes.push(format!(
         "{} series, {} origins; traces {}. Bounds come from the best anchor on the same origins; intervals are paired \

@@ -89,10 +89,25 @@ impl Runner {
         {
             return Ok(file);
         }
+        self.training_cpu_s(name, options)?;
+        Ok(file)
+    }
+
+    /// CPU seconds of training models anew.
+    pub(super) fn training_cpu_s(&self, name: &str, options: &[&str]) -> Result<f64> {
+        let file = self.folder.join(format!("{name}.tgfm"));
+        let before_s = children_cpu_s();
         let mut command = Command::new(&self.trainer);
         command.arg(&self.traces).arg(&file).args(options);
         done(&mut command)?;
-        Ok(file)
+        Ok(children_cpu_s() - before_s)
+    }
+
+    /// CPU seconds of forecasts of the model `name` at all origins, from the first value of each series on.
+    pub(super) fn bulk_cpu_s(&self, name: &str, trained: &Path) -> Result<f64> {
+        let before_s = children_cpu_s();
+        self.bulk(name, trained)?;
+        Ok(children_cpu_s() - before_s)
     }
 
     /// Forecasts of the model `name` at all origins.

@@ -92,20 +92,18 @@ pub fn score(traces: &[Trace], plan: &Plan, forecasts: &Forecasts) -> Sums {
 /// The value at an origin and the targets that followed it; `None` where one is unknown.
 pub(super) fn outcome_of(trace: &Trace, time_s: i64) -> Option<(f64, [f64; TARGET_COUNT])> {
     let place = trace.times_s.binary_search(&time_s).ok()?;
-    let path: &[f64; HORIZON] = trace.values.get(place + 1..=place + HORIZON)?.try_into().ok()?;
-    let targets = targets_of(path);
+    let targets = targets_of(&trace.path_after(place));
     let known = targets.iter().all(|target| target.is_finite());
     known.then(|| (trace.values[place], targets))
 }
 
 /// How often each event happened in the training part, by threshold and window.
 fn climatology(trace: &Trace, thresholds: &[f64; THRESHOLDS]) -> [[f64; WINDOW_COUNT]; THRESHOLDS] {
-    let part = &trace.values[..trace.end.min(trace.values.len())];
+    let end = trace.end.min(trace.values.len());
     let mut happened = [[0.0; WINDOW_COUNT]; THRESHOLDS];
     let mut count: f64 = 0.0;
-    for path in part.windows(HORIZON + 1) {
-        let path: [f64; HORIZON] = std::array::from_fn(|step| path[step + 1]);
-        let targets = targets_of(&path);
+    for step in 0..end.saturating_sub(HORIZON) {
+        let targets = targets_of(&trace.path_after(step));
         if targets.iter().any(|target| target.is_nan()) {
             continue;
         }

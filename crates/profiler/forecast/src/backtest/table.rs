@@ -136,7 +136,7 @@ pub fn read_confidences(text: &str) -> Result<Confidences, TableError> {
 
 /// Reads a table of forecasts, from whatever program. Origins that lack a target are left out.
 pub fn read_forecasts(text: &str) -> Result<Forecasts, TableError> {
-    let mut found: BTreeMap<(String, i64), (Forecast, usize)> = BTreeMap::new();
+    let mut found: BTreeMap<(String, i64), (Forecast, [bool; TARGET_COUNT])> = BTreeMap::new();
     for (number, line) in rows(text) {
         let wrong = |problem: String| TableError {
             line: number,
@@ -147,16 +147,19 @@ pub fn read_forecasts(text: &str) -> Result<Forecasts, TableError> {
             quantiles: [[f64::NAN; QUANTILES]; TARGET_COUNT],
             chances: [[f64::NAN; THRESHOLDS]; WINDOW_COUNT],
         };
-        let (forecast, targets) = found.entry(key).or_insert((empty, 0));
+        let (forecast, told) = found.entry(key).or_insert((empty, [false; TARGET_COUNT]));
+        if std::mem::replace(&mut told[target], true) {
+            let name = TARGETS[target];
+            return Err(wrong(format!("{name} of this origin was there before")));
+        }
         forecast.quantiles[target] = quantiles;
-        *targets += 1;
         if let Some(window) = WINDOW_TARGETS.iter().position(|event| *event == target) {
             forecast.chances[window] = chances;
         }
     }
     let whole = found
         .into_iter()
-        .filter(|(_, (_, targets))| *targets == TARGET_COUNT);
+        .filter(|(_, (_, told))| told.iter().all(|told| *told));
     Ok(whole.map(|(key, (forecast, _))| (key, forecast)).collect())
 }
 

@@ -180,11 +180,20 @@ pub fn parse_time(text: &str) -> Option<i64> {
     };
     let (year, month, day) = (part(0, 4)?, part(5, 7)?, part(8, 10)?);
     let (hour, minute, second) = if text.len() > 10 {
+        if !is_utc(text.get(19..)?) {
+            return None;
+        }
         (part(11, 13)?, part(14, 16)?, part(17, 19)?)
     } else {
         (0, 0, 0)
     };
-    if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 59 {
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let last = match month {
+        2 => 28 + i64::from(is_leap),
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    };
+    if !(1..=12).contains(&month) || !(1..=last).contains(&day) || hour > 23 || minute > 59 || second > 59 {
         return None;
     }
     // Days since 1970 of a civil date, counted in eras of 400 years that begin in March.
@@ -193,6 +202,15 @@ pub fn parse_time(text: &str) -> Option<i64> {
     let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
     Some(days * 86_400 + hour * 3600 + minute * 60 + second)
+}
+
+/// Whether nothing follows a time but a fraction and the mark of UTC.
+fn is_utc(rest: &str) -> bool {
+    let fraction = rest.strip_prefix('.');
+    let rest = fraction.map_or(rest, |digits| {
+        digits.trim_start_matches(|character: char| character.is_ascii_digit())
+    });
+    matches!(rest.trim(), "" | "Z" | "UTC" | "+00:00")
 }
 
 #[cfg(test)]
@@ -204,7 +222,12 @@ mod tests {
         assert_eq!(parse_time("1970-01-01 00:00:00"), Some(0));
         assert_eq!(parse_time("2024-08-01 00:05:00"), Some(1_722_470_700));
         assert_eq!(parse_time("2024-02-29"), Some(1_709_164_800));
+        assert_eq!(parse_time("2024-08-01T00:05:00.250Z"), Some(1_722_470_700));
         assert_eq!(parse_time("2024-13-01 00:00:00"), None);
+        assert_eq!(parse_time("2024-02-30"), None);
+        assert_eq!(parse_time("2023-02-29 00:00:00"), None);
+        assert_eq!(parse_time("2024-08-01 00:05:00+02:00"), None);
+        assert_eq!(parse_time("2024-08-01 00:05:00 or so"), None);
         assert_eq!(parse_time("yesterday, at noon"), None);
     }
 

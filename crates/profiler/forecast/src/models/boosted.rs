@@ -28,6 +28,16 @@ pub struct Boosted {
     thresholds: [f64; THRESHOLDS],
     mix: Mix,
     lessons: VecDeque<Lesson>,
+    /// What the competition was told of the last value, until a forecast takes it.
+    said: Option<Said>,
+}
+
+/// What both say of the last value.
+#[derive(Clone, Debug)]
+struct Said {
+    moment: Moment,
+    body: Quantiles,
+    blocks: Quantiles,
 }
 
 /// A row until its outcome is known.
@@ -60,7 +70,15 @@ impl Boosted {
             thresholds,
             mix: Mix::default(),
             lessons: VecDeque::new(),
+            said: None,
         }
+    }
+
+    fn say(&self) -> Option<Said> {
+        let moment = self.series.moment()?;
+        let blocks = moment.blocks.quantiles();
+        let body = body(&self.trained, &moment, &blocks);
+        Some(Said { moment, body, blocks })
     }
 
     /// The values of the last days.
@@ -101,7 +119,7 @@ impl Boosted {
         let mut of_blocks = chances;
         for (column, threshold) in self.thresholds.iter().enumerate() {
             let (row, blocks) = self.series.forest_row(moment, *threshold);
-            for (window, forest) in self.trained.events.iter().enumerate() {
+            for (window, forest) in self.trained.events_for(&row).iter().enumerate() {
                 let trained = !forest.trees.is_empty();
                 chances[window][column] = if trained {
                     forest.probability(&row)
@@ -127,12 +145,11 @@ impl Boosted {
     }
 
     /// The forecast, and the chances that the residual blocks give for themselves.
-    pub(crate) fn forecast_and_blocks(&self) -> Option<(Forecast, Chances)> {
-        let moment = self.series.moment()?;
-        let blocks = moment.blocks.quantiles();
-        let [chances, of_blocks] = self.chances(&moment);
+    pub(crate) fn forecast_and_blocks(&mut self) -> Option<(Forecast, Chances)> {
+        let said = self.said.take().or_else(|| self.say())?;
+        let [chances, of_blocks] = self.chances(&said.moment);
         let forecast = Forecast {
-            quantiles: self.mix.join(&body(&self.trained, &moment, &blocks), &blocks),
+            quantiles: self.mix.join(&said.body, &said.blocks),
             chances,
         };
         Some((forecast, of_blocks))
@@ -146,11 +163,12 @@ impl SeriesModel for Boosted {
             self.lessons.clear();
         }
         self.mix.observe(self.series.past(), steps);
+        self.said = None;
         if self.series.past().seen().is_multiple_of(MIX_EVERY)
-            && let Some(moment) = self.series.moment()
+            && let Some(said) = self.say()
         {
-            let blocks = moment.blocks.quantiles();
-            self.mix.remember(body(&self.trained, &moment, &blocks), blocks);
+            self.mix.remember(said.body, said.blocks);
+            self.said = Some(said);
         }
         Ok(())
     }
@@ -198,6 +216,7 @@ impl SeriesModel for Boosted {
 
     fn adopt(&mut self, trained: &Arc<Trained>) {
         self.trained = Arc::clone(trained);
+        self.said = None;
     }
 }
 

@@ -40,59 +40,47 @@ impl Speeds {
 
     /// Takes in a value; a missing one lets the trend fade.
     pub(crate) fn step(&self, state: State, value: f64) -> State {
-        let expected = state.level + self.damping * state.trend;
-        let error = if value.is_nan() { 0.0 } else { value - expected };
+        self.follow(state, self.error(state, value))
+    }
+
+    /// How far `value` is from what was expected; a missing one is as expected.
+    fn error(&self, state: State, value: f64) -> f64 {
+        if value.is_nan() {
+            0.0
+        } else {
+            value - (state.level + self.damping * state.trend)
+        }
+    }
+
+    fn follow(&self, state: State, error: f64) -> State {
         State {
-            level: expected + self.level * error,
+            level: state.level + self.damping * state.trend + self.level * error,
             trend: self.damping * state.trend + self.trend * error,
         }
     }
 
-    /// The sum of squared one-step errors over `values`, and their number.
-    fn loss(&self, values: &[f64]) -> (f64, f64) {
-        let mut values = values.iter().skip_while(|value| value.is_nan());
-        let Some(mut state) = values.next().map(|first| State::new(*first)) else {
-            return (0.0, 0.0);
-        };
-        let (mut sum, mut count) = (0.0, 0.0);
-        for value in values {
-            let error = value - state.level - self.damping * state.trend;
-            if !error.is_nan() {
-                sum += error * error;
-                count += 1.0;
-            }
-            state = self.step(state, *value);
-        }
-        (sum, count)
-    }
-
     /// The best speeds for `values`.
     pub(crate) fn fit(values: &[f64]) -> Self {
-        let simple = descend(
-            values,
-            Self {
-                level: 0.5,
-                trend: 0.0,
-                damping: 0.0,
-            },
-            false,
-        );
-        let damped = descend(
-            values,
-            Self {
-                level: 0.5,
-                trend: 0.1,
-                damping: 0.9,
-            },
-            true,
-        );
-        let criterion = |speeds: &Self, parameters: f64| {
-            let (sum, count) = speeds.loss(values);
+        let start = Self {
+            level: 0.5,
+            trend: 0.0,
+            damping: 0.0,
+        };
+        let (simple, simple_loss) = descend(values, start, levels_nearby);
+        let start = Self {
+            level: 0.5,
+            trend: 0.1,
+            damping: 0.9,
+        };
+        let (damped, damped_loss) = descend(values, start, nearby);
+        let known = values.iter().filter(|value| !value.is_nan()).count();
+        let count = known.saturating_sub(1) as f64;
+        let criterion = |loss: f64, parameters: f64| {
             let spare = (count - parameters - 1.0).max(1.0);
-            count * (sum / count.max(1.0)).max(f64::MIN_POSITIVE).ln()
+            count * (loss / count.max(1.0)).max(f64::MIN_POSITIVE).ln()
                 + 2.0 * parameters * (1.0 + (parameters + 1.0) / spare)
         };
-        if criterion(&damped, 6.0) < criterion(&simple, 3.0) {
+        if criterion(damped_loss, 6.0) < criterion(simple_loss, 3.0) {
             damped
         } else {
             simple
@@ -100,14 +88,39 @@ impl Speeds {
     }
 }
 
-/// Coordinate by coordinate, with steps that halve when nothing nearby is better.
-fn descend(values: &[f64], from: Speeds, with_trend: bool) -> Speeds {
-    let (mut best, mut least) = (from, from.loss(values).0);
+/// The sum of squared one-step errors over `values` with each of several speeds, in one pass: a step has to wait for
+/// the one before it, but not for those of other speeds.
+fn losses<const COUNT: usize>(tried: &[Speeds; COUNT], values: &[f64]) -> [f64; COUNT] {
+    let mut sums = [0.0; COUNT];
+    let mut values = values.iter().skip_while(|value| value.is_nan());
+    let Some(first) = values.next() else {
+        return sums;
+    };
+    let mut states = [State::new(*first); COUNT];
+    for value in values {
+        for ((sum, state), speeds) in sums.iter_mut().zip(&mut states).zip(tried) {
+            let error = speeds.error(*state, *value);
+            *sum += error * error;
+            *state = speeds.follow(*state, error);
+        }
+    }
+    sums
+}
+
+/// Coordinate by coordinate, with steps that halve when nothing nearby is better. The best speeds and their loss.
+fn descend<const COUNT: usize>(
+    values: &[f64],
+    from: Speeds,
+    nearby: fn(Speeds, f64) -> [Speeds; COUNT],
+) -> (Speeds, f64) {
+    let [mut least] = losses(&[from], values);
+    let mut best = from;
     let mut size = 0.25;
     while size > SIZE_MIN {
-        let tried = neighbours(best, size, with_trend).into_iter();
-        let better = tried
-            .map(|speeds| (speeds.loss(values).0, speeds))
+        let tried = nearby(best, size);
+        let better = losses(&tried, values)
+            .into_iter()
+            .zip(tried)
             .min_by(|left, right| left.0.total_cmp(&right.0))
             .filter(|(loss, _)| *loss < least * (1.0 - 1e-6));
         match better {
@@ -115,28 +128,36 @@ fn descend(values: &[f64], from: Speeds, with_trend: bool) -> Speeds {
             None => size /= 2.0,
         }
     }
-    best
+    (best, least)
 }
 
-fn neighbours(around: Speeds, size: f64, with_trend: bool) -> Vec<Speeds> {
-    let mut found = Vec::with_capacity(6);
-    for size in [-size, size] {
-        found.push(Speeds {
-            level: (around.level + size).clamp(0.0, 1.0),
-            ..around
-        });
-        if with_trend {
-            found.push(Speeds {
-                trend: (around.trend + size).clamp(0.0, around.level),
-                ..around
-            });
-            found.push(Speeds {
-                damping: (around.damping + size).clamp(0.0, 0.98),
-                ..around
-            });
-        }
-    }
-    found
+/// A level that follows more slowly or faster.
+fn levels_nearby(around: Speeds, size: f64) -> [Speeds; 2] {
+    [-size, size].map(|size| Speeds {
+        level: (around.level + size).clamp(0.0, 1.0),
+        ..around
+    })
+}
+
+/// The same, and a trend that does, or that fades otherwise.
+fn nearby(around: Speeds, size: f64) -> [Speeds; 6] {
+    let [slower, faster] = levels_nearby(around, size);
+    let trend = |size: f64| Speeds {
+        trend: (around.trend + size).clamp(0.0, around.level),
+        ..around
+    };
+    let damping = |size: f64| Speeds {
+        damping: (around.damping + size).clamp(0.0, 0.98),
+        ..around
+    };
+    [
+        slower,
+        trend(-size),
+        damping(-size),
+        faster,
+        trend(size),
+        damping(size),
+    ]
 }
 
 impl State {

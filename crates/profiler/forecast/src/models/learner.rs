@@ -6,7 +6,7 @@
 //! they have not seen; then they are grown once more on all rows. No clock and no thread: the caller's rows say when.
 
 use super::exceedances::DISTANCE;
-use super::gbdt::{Forest, Loss, Matrix, Parameters, QuantileForest, Random, train_from, train_quantiles};
+use super::gbdt::{Loss, Matrix, Parameters, QuantileForest, Random, Tree, train_from, train_quantiles};
 use super::series::{BODY_ROW, COMMON_ROW, FOREST_ROW};
 use super::trained::Trained;
 use super::{LEVELS, QUANTILES, TARGET_COUNT, WINDOW_COUNT};
@@ -111,8 +111,14 @@ impl Learner {
         self.grown_at = count;
         let mut trained = (*self.shipped).clone();
         let matrix = Matrix::new(&self.rows, FOREST_ROW, BINS);
-        for (forest, happened) in trained.events.iter_mut().zip(&self.happened) {
-            self.grow_events(&matrix, happened, forest);
+        for window in 0..WINDOW_COUNT {
+            let grown = self.grown_events(&matrix, window);
+            // They stand on whatever answers for a row.
+            if trained.knows_minutes() {
+                trained.with_minutes[window].trees.extend(grown.iter().cloned());
+            }
+            trained.events[window].width = FOREST_ROW;
+            trained.events[window].trees.extend(grown);
         }
         let rows: Vec<f32> = self.body.iter().flat_map(|body| body.row).collect();
         let matrix = Matrix::new(&rows, BODY_ROW, BINS);
@@ -122,9 +128,12 @@ impl Learner {
         Some(Arc::new(trained))
     }
 
-    fn grow_events(&self, matrix: &Matrix, happened: &[f32], forest: &mut Forest) {
-        let rows = || self.rows.chunks_exact(FOREST_ROW);
-        let starts: Vec<f32> = rows().map(|row| forest.predict(row)).collect();
+    /// Trees for one window on top of the shipped ones; none where they would not help.
+    fn grown_events(&self, matrix: &Matrix, window: usize) -> Vec<Tree> {
+        let happened = &self.happened[window];
+        let rows = || self.rows.as_chunks::<FOREST_ROW>().0.iter();
+        let start = |row| self.shipped.events_for(row)[window].predict(row);
+        let starts: Vec<f32> = rows().map(start).collect();
         let judged_from = judged_from(happened.len());
         let parameters = event_parameters(happened.len());
         let grow =
@@ -136,8 +145,9 @@ impl Learner {
             after += log_loss(start + trial.predict(row), *happened);
         }
         if after < before {
-            forest.width = FOREST_ROW;
-            forest.trees.extend(grow(happened.len()).trees);
+            grow(happened.len()).trees
+        } else {
+            Vec::new()
         }
     }
 

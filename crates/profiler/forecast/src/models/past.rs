@@ -19,6 +19,8 @@ pub const KEPT: usize = 8 * DAY + HORIZON;
 const SLACK: usize = DAY;
 /// Steps between two looks at middle, range and scale.
 const REFRESH: u64 = 12;
+/// A value so many scales from the middle has them looked at at once: they are those of a series that stood still.
+const FAR: f64 = 1000.0;
 /// One-minute values that are kept.
 pub const FINE: usize = 10;
 
@@ -112,7 +114,9 @@ impl Past {
             self.last = value;
         }
         self.last_s = Some(time_s);
-        if self.seen.is_multiple_of(REFRESH) || self.seen < 2 * REFRESH {
+        let is_due = self.seen.is_multiple_of(REFRESH) || self.seen < 2 * REFRESH;
+        let is_far = (value - self.middle).abs() > FAR * self.scale;
+        if is_due || is_far || steps > self.kept {
             self.refresh();
         }
         self.seen += 1;
@@ -165,15 +169,19 @@ impl Past {
         if known.is_empty() {
             return;
         }
-        let mean = known.iter().sum::<f64>() / known.len() as f64;
+        let (mut sum, mut least, mut greatest) = (0.0, f64::INFINITY, f64::NEG_INFINITY);
+        for value in &known {
+            sum += *value;
+            least = value.min(least);
+            greatest = value.max(greatest);
+        }
+        let mean = sum / known.len() as f64;
         let spread = known.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / known.len() as f64;
         let moves = week.windows(2).map(|pair| (pair[1] - pair[0]).abs());
         let (sum, count) = moves
             .filter(|moved| !moved.is_nan())
             .fold((0.0, 0_u32), |(sum, count), moved| (sum + moved, count + 1));
         let scale = 3.0 * sum / f64::from(count.max(1)) + 0.2 * spread.sqrt();
-        let least = known.iter().copied().fold(f64::INFINITY, f64::min);
-        let greatest = known.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let middle = known.len() / 2;
         self.range = (least, greatest);
         self.middle = *known.select_nth_unstable_by(middle, f64::total_cmp).1;

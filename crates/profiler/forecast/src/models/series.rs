@@ -33,6 +33,11 @@ pub fn body_without_minutes(row: &mut [f32; BODY_ROW]) {
     row[MINUTES].fill(f32::NAN);
 }
 
+/// Whether a row of the forests knows the newest minute.
+pub(crate) fn knows_minutes(row: &[f32; FOREST_ROW]) -> bool {
+    !row[EVENT_ROW].is_nan()
+}
+
 /// A series as it is followed.
 #[derive(Clone, Debug)]
 pub struct Series {

@@ -1,13 +1,13 @@
 //! The models that were trained on many series, and the file that they are kept in.
 //!
-//! The file is little-endian: the magic `TGFM`, a version, the lengths of the two rows, the forests, the network if there is one, and a 64-bit
-//! FNV-1a sum over everything before it. A reader refuses another version, another length, a wrong sum, and trees
+//! The file is little-endian: the magic `TGFM`, a version, the lengths of the two rows, the forests, the network if
+//! there is one, the forests for one-minute values if there are any, and a 64-bit FNV-1a sum over everything before it. A reader refuses another version, another length, a wrong sum, and trees
 //! whose references lead nowhere: what was read is asked without further checks.
 
 use super::gbdt::{Forest, Node, QuantileForest, Tree};
 use super::lstm::Lstm;
 use super::lstm::network::WEIGHTS;
-use super::series::{BODY_ROW, EVENT_ROW, FOREST_ROW};
+use super::series::{BODY_ROW, EVENT_ROW, FOREST_ROW, knows_minutes};
 use super::{QUANTILES, TARGET_COUNT, WINDOW_COUNT};
 
 const MAGIC: &[u8; 4] = b"TGFM";
@@ -21,6 +21,9 @@ const MISSING_LEFT: u16 = 1 << 15;
 pub struct Trained {
     /// Log-odds of an exceedance in each window; forests without trees know nothing.
     pub events: [Forest; WINDOW_COUNT],
+    /// The same where one-minute values are known; without trees where none were learned from. Forests that answer for
+    /// both cost those without minutes a little.
+    pub with_minutes: [Forest; WINDOW_COUNT],
     /// What to add to the blocks' quantiles of each target, in scales.
     pub body: [QuantileForest; TARGET_COUNT],
     /// The recurrent network; empty where none was trained.
@@ -76,6 +79,20 @@ impl Trained {
         Self::from_bytes(include_bytes!("../../trained/usage.tgfm"))
     }
 
+    /// The forests that answer for a row.
+    pub(crate) fn events_for(&self, row: &[f32; FOREST_ROW]) -> &[Forest; WINDOW_COUNT] {
+        if self.knows_minutes() && knows_minutes(row) {
+            &self.with_minutes
+        } else {
+            &self.events
+        }
+    }
+
+    /// Whether it has learned from one-minute values.
+    pub(crate) fn knows_minutes(&self) -> bool {
+        self.with_minutes.iter().all(|forest| !forest.trees.is_empty())
+    }
+
     /// The bytes of the model file.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
@@ -98,6 +115,11 @@ impl Trained {
                 .chain(&network.weights)
             {
                 bytes.extend(value.to_le_bytes());
+            }
+        }
+        if self.knows_minutes() {
+            for forest in &self.with_minutes {
+                write_forest(&mut bytes, &[forest.base], &forest.trees);
             }
         }
         let sum = sum_of(&bytes);
@@ -124,7 +146,11 @@ impl Trained {
             }
         }
         let trained = reader.trained()?;
-        let events = trained.events.iter().all(Forest::is_sound);
+        let events = trained
+            .events
+            .iter()
+            .chain(&trained.with_minutes)
+            .all(Forest::is_sound);
         let network = &trained.network;
         let sound = network
             .weights
@@ -199,11 +225,7 @@ impl Reader<'_> {
     fn trained(&mut self) -> Result<Trained, FileError> {
         let mut trained = Trained::default();
         for forest in &mut trained.events {
-            *forest = Forest {
-                width: FOREST_ROW,
-                base: self.value()?,
-                trees: self.trees()?,
-            };
+            *forest = self.forest()?;
         }
         for forest in &mut trained.body {
             *forest = QuantileForest {
@@ -221,11 +243,24 @@ impl Reader<'_> {
                 weights: self.values(WEIGHTS)?,
             };
         }
+        if !self.bytes.is_empty() {
+            for forest in &mut trained.with_minutes {
+                *forest = self.forest()?;
+            }
+        }
         if self.bytes.is_empty() {
             Ok(trained)
         } else {
             Err(FileError::Damaged)
         }
+    }
+
+    fn forest(&mut self) -> Result<Forest, FileError> {
+        Ok(Forest {
+            width: FOREST_ROW,
+            base: self.value()?,
+            trees: self.trees()?,
+        })
     }
 
     fn trees(&mut self) -> Result<Vec<Tree>, FileError> {
@@ -281,6 +316,7 @@ mod tests {
         };
         Trained {
             events: std::array::from_fn(|_| event.clone()),
+            with_minutes: Default::default(),
             body: std::array::from_fn(|_| body.clone()),
             network: Lstm::default(),
         }
@@ -301,6 +337,24 @@ mod tests {
         };
         assert_eq!(Trained::from_bytes(&trained.to_bytes()), Ok(trained.clone()));
         trained.network.spread[3] = 0.0;
+        assert_eq!(Trained::from_bytes(&trained.to_bytes()), Err(FileError::Unsound));
+    }
+
+    #[test]
+    fn forests_for_minutes_are_written_read_and_asked_where_there_are_some() {
+        let mut trained = small();
+        let with = Forest {
+            base: 3.0,
+            ..trained.events[0].clone()
+        };
+        trained.with_minutes = std::array::from_fn(|_| with.clone());
+        assert_eq!(Trained::from_bytes(&trained.to_bytes()), Ok(trained.clone()));
+        let mut row = [0.0; FOREST_ROW];
+        assert_eq!(trained.events_for(&row), &trained.with_minutes);
+        assert_eq!(small().events_for(&row), &small().events);
+        row[EVENT_ROW..].fill(f32::NAN);
+        assert_eq!(trained.events_for(&row), &trained.events);
+        trained.with_minutes[2].trees[1].nodes[0].left = 7;
         assert_eq!(Trained::from_bytes(&trained.to_bytes()), Err(FileError::Unsound));
     }
 

@@ -2,13 +2,15 @@
 //!
 //! Every trace is followed as a stream would follow it, and at seeded moments its rows are kept with what came after,
 //! so that what is trained on is what will be asked about. Event rows carry thresholds at random percentiles of the
-//! trace, the body's rows the five targets. Rows with one-minute values are kept a second time without them, so that the
-//! forests also know what to do without. Nothing after [`Trace::end`] is looked at.
+//! trace, the body's rows the five targets. Rows with one-minute values are kept a second time without them: what answers
+//! without minutes learns from these. Nothing after [`Trace::end`] is looked at.
 
 use super::exceedances::DISTANCE;
-use super::gbdt::{Loss, Matrix, Parameters, Random, train, train_quantiles};
+use super::gbdt::{Forest, Loss, Matrix, Parameters, Random, train, train_quantiles};
 use super::past::HORIZON;
-use super::series::{BODY_ROW, COMMON_ROW, FOREST_ROW, Series, body_without_minutes, without_minutes};
+use super::series::{
+    BODY_ROW, COMMON_ROW, FOREST_ROW, Series, body_without_minutes, knows_minutes, without_minutes,
+};
 use super::trained::Trained;
 use super::{LEVELS, TARGET_COUNT, WINDOW_COUNT, WINDOW_TARGETS, targets_of};
 
@@ -45,6 +47,22 @@ impl Trace {
         let within =
             self.minutes[first..].partition_point(|(time_s, _)| *time_s < from_s + i64::from(self.step_s));
         &self.minutes[first..first + within]
+    }
+
+    /// The values that followed a step, by their times; NaN where a row is missing.
+    pub fn path_after(&self, step: usize) -> [f64; HORIZON] {
+        let step_s = i64::from(self.step_s.max(1));
+        let mut path = [f64::NAN; HORIZON];
+        let mut passed = 0;
+        for (times_s, value) in self.times_s[step..].windows(2).zip(&self.values[step + 1..]) {
+            passed += ((times_s[1] - times_s[0] + step_s / 2) / step_s).max(1);
+            let ahead = usize::try_from(passed - 1).ok();
+            let Some(place) = ahead.and_then(|ahead| path.get_mut(ahead)) else {
+                break;
+            };
+            *place = *value;
+        }
+        path
     }
 }
 
@@ -96,13 +114,38 @@ impl Default for Options {
     }
 }
 
+/// Event rows with their outcomes.
+#[derive(Clone, Debug, Default)]
+pub struct EventRows {
+    /// The rows, one after the other.
+    pub rows: Vec<f32>,
+    /// 0 or 1 per window and row.
+    pub happened: [Vec<f32>; WINDOW_COUNT],
+}
+
+impl EventRows {
+    fn keep(&mut self, row: &[f32; FOREST_ROW], happened: [bool; WINDOW_COUNT]) {
+        self.rows.extend(row);
+        for (kept, happened) in self.happened.iter_mut().zip(happened) {
+            kept.push(f32::from(u8::from(happened)));
+        }
+    }
+
+    fn extend(&mut self, other: &Self) {
+        self.rows.extend(&other.rows);
+        for (kept, happened) in self.happened.iter_mut().zip(&other.happened) {
+            kept.extend(happened);
+        }
+    }
+}
+
 /// Rows with their outcomes.
 #[derive(Clone, Debug, Default)]
 pub struct Rows {
-    /// Event rows, one after the other.
-    pub events: Vec<f32>,
-    /// 0 or 1 per window and event row.
-    pub happened: [Vec<f32>; WINDOW_COUNT],
+    /// Event rows, none of which knows one-minute values.
+    pub events: EventRows,
+    /// Those of them that could, with them.
+    pub with_minutes: EventRows,
     /// Rows of the body.
     pub body: Vec<f32>,
     /// Targets of each row of the body, relative to the last value, in scales.
@@ -137,58 +180,46 @@ fn follow(trace: &Trace, options: &Options, random: &mut Random, rows: &mut Rows
         if !(event || body) || step < 2 * HORIZON || step + HORIZON >= end {
             continue;
         }
-        let targets = targets_of(&std::array::from_fn(|ahead| trace.values[step + 1 + ahead]));
+        let targets = targets_of(&trace.path_after(step));
         if targets.iter().any(|target| !target.is_finite()) {
             continue;
         }
         if body {
-            keep_body(&series, &targets, !trace.minutes.is_empty(), rows);
+            keep_body(&series, &targets, rows);
         }
         let count = if event { options.thresholds } else { 0 };
         for _ in 0..count {
             let threshold = threshold_of(&sorted, random);
-            keep_event(&series, threshold, &targets, !trace.minutes.is_empty(), rows);
+            keep_event(&series, threshold, &targets, rows);
         }
     }
 }
 
-/// Keeps a row of the body, and where there are minutes another one that knows them.
-fn keep_body(series: &Series, targets: &[f64; TARGET_COUNT], has_minutes: bool, rows: &mut Rows) {
+fn keep_body(series: &Series, targets: &[f64; TARGET_COUNT], rows: &mut Rows) {
     let Some(moment) = series.moment() else { return };
     let quantiles = moment.blocks.quantiles();
-    let with = moment.body_row(&quantiles);
-    let mut without = with;
-    body_without_minutes(&mut without);
-    for row in [Some(without), has_minutes.then_some(with)].into_iter().flatten() {
-        rows.body.extend(row);
-        for (kept, target) in rows.targets.iter_mut().zip(targets) {
-            let relative = (target - moment.base) / moment.scale;
-            kept.push(relative.clamp(-TARGET_MAX, TARGET_MAX) as f32);
-        }
-        for (kept, quantiles) in rows.starts.iter_mut().zip(&quantiles) {
-            kept.extend(moment.start(quantiles));
-        }
+    let mut row = moment.body_row(&quantiles);
+    body_without_minutes(&mut row);
+    rows.body.extend(row);
+    for (kept, target) in rows.targets.iter_mut().zip(targets) {
+        let relative = (target - moment.base) / moment.scale;
+        kept.push(relative.clamp(-TARGET_MAX, TARGET_MAX) as f32);
+    }
+    for (kept, quantiles) in rows.starts.iter_mut().zip(&quantiles) {
+        kept.extend(moment.start(quantiles));
     }
 }
 
 /// Keeps an event row, and where there are minutes another one that knows them.
-fn keep_event(
-    series: &Series,
-    threshold: f64,
-    targets: &[f64; TARGET_COUNT],
-    has_minutes: bool,
-    rows: &mut Rows,
-) {
+fn keep_event(series: &Series, threshold: f64, targets: &[f64; TARGET_COUNT], rows: &mut Rows) {
     let Some(moment) = series.moment() else { return };
-    let with = series.forest_row(&moment, threshold).0;
-    let mut without = with;
-    without_minutes(&mut without);
-    for row in [Some(without), has_minutes.then_some(with)].into_iter().flatten() {
-        rows.events.extend(row);
-        for (kept, target) in rows.happened.iter_mut().zip(WINDOW_TARGETS) {
-            kept.push(f32::from(u8::from(targets[target] > threshold)));
-        }
+    let happened = WINDOW_TARGETS.map(|target| targets[target] > threshold);
+    let mut row = series.forest_row(&moment, threshold).0;
+    if knows_minutes(&row) {
+        rows.with_minutes.keep(&row, happened);
     }
+    without_minutes(&mut row);
+    rows.events.keep(&row, happened);
 }
 
 /// The known values in rising order.
@@ -208,12 +239,29 @@ pub(crate) fn threshold_of(sorted: &[f64], random: &mut Random) -> f64 {
     sorted[below] + (sorted[above] - sorted[below]) * position.fract()
 }
 
+fn fit_events(rows: &EventRows, options: &Options) -> [Forest; WINDOW_COUNT] {
+    let matrix = Matrix::new(&rows.rows, FOREST_ROW, options.bins);
+    std::array::from_fn(|window| {
+        train(
+            &matrix,
+            &rows.happened[window],
+            Loss::Logistic,
+            &options.events,
+            |_| true,
+        )
+    })
+}
+
 /// Trains all forests on gathered rows.
 pub fn fit(rows: &Rows, options: &Options) -> Trained {
-    let mut trained = Trained::default();
-    let matrix = Matrix::new(&rows.events, FOREST_ROW, options.bins);
-    for (forest, happened) in trained.events.iter_mut().zip(&rows.happened) {
-        *forest = train(&matrix, happened, Loss::Logistic, &options.events, |_| true);
+    let mut trained = Trained {
+        events: fit_events(&rows.events, options),
+        ..Trained::default()
+    };
+    if !rows.with_minutes.rows.is_empty() {
+        let mut all = rows.events.clone();
+        all.extend(&rows.with_minutes);
+        trained.with_minutes = fit_events(&all, options);
     }
     let levels = LEVELS.map(|level| level as f32);
     let matrix = Matrix::new(&rows.body, BODY_ROW, options.bins);

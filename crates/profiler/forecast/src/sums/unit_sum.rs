@@ -84,7 +84,9 @@ impl UnitSum {
                 return;
             }
             let blocks = rows.saturating_sub(self.filling.len()) / ROWS_PER_COARSE;
-            self.apps.insert(app.clone(), Track::idle(rows, blocks));
+            // The unit may have come later than the app: no track is longer than its own.
+            let track = Track::idle(rows.min(self.rest.fine.len()), blocks.min(self.rest.coarse.len()));
+            self.apps.insert(app.clone(), track);
         }
         if let Some(track) = self.apps.get_mut(app) {
             track.add(asked, seconds);

@@ -63,7 +63,7 @@ fn follow(trace: &Trace, options: &Options, random: &mut Random, examples: &mut 
         if series.observe(trace.times_s[step], trace.values[step]).is_err() || step < 2 * HORIZON {
             continue;
         }
-        let targets = targets_of(&std::array::from_fn(|ahead| trace.values[step + 1 + ahead]));
+        let targets = targets_of(&trace.path_after(step));
         let known = targets.iter().all(|target| target.is_finite());
         if random.unit() * options.stride >= 1.0 || !known {
             continue;

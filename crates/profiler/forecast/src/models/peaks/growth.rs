@@ -99,13 +99,15 @@ impl Verdict {
 
 /// Gathers rows from the past of all units, which was lived by the local time of `calendar`.
 pub fn gather(pasts: &[UnitPast], calendar: &Arc<Calendar>) -> HostRows {
-    let mut found: Vec<(i64, Box<[f32; EVENT_ROW]>, [bool; WINDOW_COUNT])> = Vec::new();
+    let mut found: Vec<Found> = Vec::new();
     let mut random = Random(SEED);
     for unit in pasts {
         follow(unit, calendar, &mut random, &mut found);
+        if found.len() > 2 * ROWS_MAX {
+            keep_newest(&mut found);
+        }
     }
-    found.sort_by_key(|(at_s, ..)| *at_s);
-    found.drain(..found.len().saturating_sub(ROWS_MAX));
+    keep_newest(&mut found);
     let mut rows = HostRows::default();
     for (_, row, happened) in found {
         rows.rows.extend(*row);
@@ -114,6 +116,12 @@ pub fn gather(pasts: &[UnitPast], calendar: &Arc<Calendar>) -> HostRows {
         }
     }
     rows
+}
+
+/// Puts rows in the order of time and keeps the newest.
+fn keep_newest(found: &mut Vec<Found>) {
+    found.sort_by_key(|(at_s, ..)| *at_s);
+    found.drain(..found.len().saturating_sub(ROWS_MAX));
 }
 
 /// When, the row, and whether an event came within each window.

@@ -66,7 +66,7 @@ fn follow(trace: &Trace, steps: std::ops::Range<usize>, random: &mut Random, row
         if early || !drawn || step + HORIZON >= end || trace.values[step].is_nan() {
             continue;
         }
-        let targets = targets_of(&std::array::from_fn(|ahead| trace.values[step + 1 + ahead]));
+        let targets = targets_of(&trace.path_after(step));
         if targets.iter().any(|target| !target.is_finite()) {
             continue;
         }
