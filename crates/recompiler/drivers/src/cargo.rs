@@ -17,6 +17,10 @@ use std::process::{Command, Stdio};
 const TARGET_FOLDER: &str = "tidegate";
 /// Folder of converted objects below that.
 const OBJECTS_FOLDER: &str = "tidegate-objects";
+/// What cargo reads before `RUSTDOCFLAGS`; paths may have spaces in it.
+const DOCUMENTATION_FLAGS: &str = "CARGO_ENCODED_RUSTDOCFLAGS";
+/// What separates the flags in it.
+const SEPARATOR: &str = "\u{1f}";
 
 /// Becomes cargo.
 pub fn cargo(arguments: &[OsString]) -> Result<Infallible, DriverError> {
@@ -30,9 +34,11 @@ pub fn cargo(arguments: &[OsString]) -> Result<Infallible, DriverError> {
         .env("CARGO_INCREMENTAL", "0")
         .env("CARGO_TARGET_DIR", &folder)
         .env(OBJECTS_VARIABLE, folder.join(OBJECTS_FOLDER))
-        .env("RUSTC_WRAPPER", wrapper)
-        .env("RUSTDOCFLAGS", documentation_flags(&linker));
-    if let Some(inner) = std::env::var_os("RUSTC_WRAPPER").filter(|inner| !inner.is_empty()) {
+        .env("RUSTC_WRAPPER", &wrapper)
+        .env(DOCUMENTATION_FLAGS, documentation_flags(&linker));
+    // Inside of another `tidegate cargo` the wrapper is this one already.
+    let inner = std::env::var_os("RUSTC_WRAPPER");
+    if let Some(inner) = inner.filter(|inner| !inner.is_empty() && Path::new(inner) != wrapper) {
         command.env(INNER_WRAPPER_VARIABLE, inner);
     }
     for (variable, compiler) in [("CC", "tidegate-cc"), ("CXX", "tidegate-c++")] {
@@ -57,22 +63,31 @@ fn cargo_program(named: Option<PathBuf>) -> PathBuf {
 
 /// Tests in documentation are built by rustdoc, which no wrapper reaches; they link crates that are bitcode.
 fn documentation_flags(linker: &Path) -> OsString {
-    let mut flags = std::env::var_os("RUSTDOCFLAGS").unwrap_or_default();
-    flags.push(" -Clinker=");
+    let plain = std::env::var("RUSTDOCFLAGS").unwrap_or_default();
+    let plain = plain.split_whitespace().collect::<Vec<_>>().join(SEPARATOR);
+    let mut flags = std::env::var_os(DOCUMENTATION_FLAGS).unwrap_or_else(|| plain.into());
+    if !flags.is_empty() {
+        flags.push(SEPARATOR);
+    }
+    flags.push("-Clinker=");
     flags.push(linker);
-    flags.push(" -Clinker-flavor=gcc");
+    flags.push(SEPARATOR);
+    flags.push("-Clinker-flavor=gcc");
     flags
 }
 
 /// Where this build goes: a folder in the one that cargo would take.
 fn target_folder(arguments: &[OsString], program: &Path) -> Result<PathBuf, DriverError> {
     let mut command = Command::new(program);
+    // `+nightly` is for rustup, and comes first.
+    let toolchain = arguments.first();
+    command.args(toolchain.filter(|first| first.to_string_lossy().starts_with('+')));
     command.args(["metadata", "--no-deps", "--format-version", "1"]);
     if let Some(manifest) = value_of(arguments, "--manifest-path") {
         command.arg("--manifest-path").arg(manifest);
     }
     if let Some(folder) = value_of(arguments, "--target-dir") {
-        return Ok(PathBuf::from(folder));
+        return Ok(absolute(PathBuf::from(folder)));
     }
     let output = command.stderr(Stdio::null()).output();
     let output = output.map_err(|source| DriverError::Start {
@@ -82,7 +97,12 @@ fn target_folder(arguments: &[OsString], program: &Path) -> Result<PathBuf, Driv
     // Without a project cargo itself says what is wrong.
     let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
     let folder = metadata["target_directory"].as_str().unwrap_or("target");
-    Ok(Path::new(folder).join(TARGET_FOLDER))
+    Ok(absolute(Path::new(folder).join(TARGET_FOLDER)))
+}
+
+/// cargo starts rustc in other folders than its own.
+fn absolute(folder: PathBuf) -> PathBuf {
+    std::path::absolute(&folder).unwrap_or(folder)
 }
 
 /// The value of `--name VALUE` or `--name=VALUE`, in front of `--`.

@@ -4,6 +4,7 @@
 
 use crate::DriverError;
 use crate::command_line::{self, FILE_REASONS_VARIABLE};
+use crate::link;
 use crate::tools::{Language, Tools};
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -32,15 +33,17 @@ fn become_clang(arguments: &[OsString], language: Language) -> Result<Infallible
 
 /// The command that [`cc`] becomes. Asks clang for its plan where it may be going to link.
 pub fn command(arguments: &[OsString], tools: &Tools) -> Result<Command, DriverError> {
-    let traits = command_line::traits(arguments);
-    let mut all = command_line::compiler_arguments(arguments, tools);
+    // What response files say counts, too; where one cannot be read, clang says so.
+    let words = link::expand(arguments).unwrap_or_else(|_| arguments.to_vec());
+    let traits = command_line::traits(&words);
+    let mut all = command_line::compiler_arguments(arguments, traits, tools);
     let may_link = !traits.never_links && !traits.inner && !arguments.is_empty();
     let has_runtime = tools.runtime.is_some() || tools.library.is_some();
     if may_link
         && has_runtime
         && let Some(linked) = command_line::linked(&plan(&all, tools)?)
     {
-        all.extend(command_line::runtime_arguments(tools, linked));
+        command_line::append(&mut all, command_line::runtime_arguments(tools, linked));
     }
     let mut command = Command::new(&tools.clang);
     command.args(&all);

@@ -46,14 +46,30 @@ const WITHOUT_LINK: [&str; 14] = [
     "-emit-llvm",
 ];
 
-/// Recognises what matters.
+/// The next argument is for another tool, though it may look like one of clang's.
+const FOR_OTHERS: [&str; 3] = ["-Xlinker", "-Xassembler", "-Xpreprocessor"];
+
+/// Options that take the next argument, whatever it looks like.
+const WITH_VALUE: [&str; 14] = [
+    "-o", "-x", "-I", "-D", "-U", "-L", "-l", "-T", "-u", "-z", "-include", "-isystem", "-MF", "-Xlinker",
+];
+
+/// What clang accepts only with `-flto`, undone.
+const WITHOUT_LTO: [&str; 2] = ["-fno-virtual-function-elimination", "-fno-whole-program-vtables"];
+
+/// Recognises what matters in arguments whose response files are expanded.
 pub fn traits(arguments: &[OsString]) -> Traits {
     let mut traits = Traits {
         inner: arguments.first().is_some_and(is_inner),
         ..Traits::default()
     };
+    let mut is_for_others = false;
     for argument in arguments {
-        let Some(text) = argument.to_str() else { continue };
+        let text = argument.to_str().unwrap_or_default();
+        if std::mem::take(&mut is_for_others) {
+            continue;
+        }
+        is_for_others = FOR_OTHERS.contains(&text);
         traits.never_links |= WITHOUT_LINK.contains(&text) || is_print(text);
         match text {
             "-fno-lto" => traits.link_time_optimisation = false,
@@ -74,9 +90,22 @@ fn is_print(text: &str) -> bool {
     text.starts_with("-print-") || text.starts_with("--print-")
 }
 
+/// Adds `more` behind the options, in front of `--` (behind it are files). Nothing where the last option still lacks its
+/// value: clang has to say so.
+pub fn append(all: &mut Vec<OsString>, more: impl IntoIterator<Item = OsString>) {
+    let end = all.iter().position(|argument| argument == "--");
+    let end = end.unwrap_or(all.len());
+    // The value of an option may look like an option itself: `-Xlinker -z`.
+    let open = all[..end].iter().rev();
+    let open = open.take_while(|argument| WITH_VALUE.iter().any(|option| *argument == option));
+    if open.count().is_multiple_of(2) {
+        all.splice(end..end, more);
+    }
+}
+
 /// Everything clang gets, the runtime excepted.
-pub fn compiler_arguments(arguments: &[OsString], tools: &Tools) -> Vec<OsString> {
-    if traits(arguments).inner {
+pub fn compiler_arguments(arguments: &[OsString], traits: Traits, tools: &Tools) -> Vec<OsString> {
+    if traits.inner {
         return arguments.to_vec();
     }
     let mut all = vec![OsString::from("--start-no-unused-arguments")];
@@ -89,13 +118,12 @@ pub fn compiler_arguments(arguments: &[OsString], tools: &Tools) -> Vec<OsString
     all.push(OsString::from("--end-no-unused-arguments"));
     all.extend(arguments.iter().cloned());
     // Objects are ELF, never bitcode; the last word counts, also after response files.
-    for word in [
-        "--start-no-unused-arguments",
-        "-fno-lto",
-        "--end-no-unused-arguments",
-    ] {
-        all.push(OsString::from(word));
+    let mut words = vec!["--start-no-unused-arguments", "-fno-lto"];
+    if traits.link_time_optimisation {
+        words.extend(WITHOUT_LTO);
     }
+    words.push("--end-no-unused-arguments");
+    append(&mut all, words.into_iter().map(OsString::from));
     all
 }
 
@@ -129,14 +157,14 @@ pub fn runtime_arguments(tools: &Tools, linked: Linked) -> Vec<OsString> {
 }
 
 /// What clang's own plan (what `-###` prints) ends in linking. `-r`, `-nostdlib` and programs with their own start
-/// code have no C start files, and get no runtime.
+/// code have no C start files, and get no runtime; nor does what is for another target (`-m32`).
 pub fn linked(plan: &str) -> Option<Linked> {
     let last = plan
         .lines()
         .rev()
         .find(|line| line.trim_start().starts_with('"'))?;
     let has = |files: &[&str]| files.iter().any(|file| last.contains(file));
-    if last.contains("\"-cc1") {
+    if last.contains("\"-cc1") || !last.contains("\"elf_x86_64\"") {
         return None;
     }
     if has(&["/crt1.o\"", "/Scrt1.o\"", "/rcrt1.o\"", "/gcrt1.o\""]) {
@@ -186,6 +214,7 @@ mod tests {
         check("-fsyntax-only a.c", true);
         check("a.c -o a", false);
         check("-v a.o", false);
+        check("a.o -Xlinker -E -Xlinker --print-map -o a", false);
     }
 
     #[test]
@@ -208,10 +237,18 @@ mod tests {
             library: None,
             include: Some(PathBuf::from("/include")),
         };
-        let all = compiler_arguments(&words("-O2 a.c -c"), &tools);
+        let given = |text: &str| compiler_arguments(&words(text), traits(&words(text)), &tools);
+        let all = given("-O2 a.c -c");
         assert_eq!(&all[all.len() - 6..all.len() - 3], words("-O2 a.c -c"));
         assert_eq!(all[1], "-fpass-plugin=/lib/plugin.so");
-        assert_eq!(compiler_arguments(&words("-cc1 a.c"), &tools), words("-cc1 a.c"));
+        assert_eq!(given("-cc1 a.c"), words("-cc1 a.c"));
+        assert_eq!(
+            given("-O2 -- -odd.c").split_off(all.len() - 2),
+            words("-- -odd.c")
+        );
+        let unfinished = given("a.c -o");
+        assert_eq!(unfinished.last().map(OsString::as_os_str), Some(OsStr::new("-o")));
+        assert!(given("-flto a.c").contains(&"-fno-whole-program-vtables".into()));
         assert!(runtime_arguments(&tools, Linked::Executable).is_empty());
     }
 
@@ -219,15 +256,22 @@ mod tests {
     fn clang_s_plan_tells_what_is_linked() {
         let check = |plan: &str, expect: Option<Linked>| assert_eq!(linked(plan), expect, "{plan}");
         check(
-            "clang version\n \"clang\" \"-cc1\" \"a.c\"\n \"/usr/bin/ld\" \"/usr/lib/Scrt1.o\" \"a.o\"\n",
+            "clang version\n \"clang\" \"-cc1\" \"a.c\"\n \"/usr/bin/ld\" \"-m\" \"elf_x86_64\" \"/usr/lib/Scrt1.o\" \"a.o\"\n",
             Some(Linked::Executable),
         );
         check(
-            " \"/usr/bin/ld\" \"-shared\" \"/usr/lib/crti.o\" \"a.o\"\n",
+            " \"/usr/bin/ld\" \"-m\" \"elf_x86_64\" \"-shared\" \"/usr/lib/crti.o\" \"a.o\"\n",
             Some(Linked::Library),
         );
-        check(" \"/usr/bin/ld\" \"-shared\" \"a.o\"\n", None);
-        check(" \"/usr/bin/ld\" \"-r\" \"a.o\"\n", None);
+        check(
+            " \"/usr/bin/ld\" \"-m\" \"elf_x86_64\" \"-shared\" \"a.o\"\n",
+            None,
+        );
+        check(" \"/usr/bin/ld\" \"-m\" \"elf_x86_64\" \"-r\" \"a.o\"\n", None);
+        check(
+            " \"/usr/bin/ld\" \"-m\" \"elf_i386\" \"/usr/lib32/crt1.o\" \"a.o\"\n",
+            None,
+        );
         check(" \"clang\" \"-cc1\" \"/x/crt1.o\"\n", None);
         check("", None);
     }

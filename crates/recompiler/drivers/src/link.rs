@@ -54,7 +54,8 @@ pub fn link(arguments: &[OsString]) -> Result<Infallible, DriverError> {
         (tools.runtime, tools.library) = (None, None);
     }
     let arguments = expand(arguments)?;
-    let converter = Converter::new(&tools)?;
+    let level = std::env::var(LEVEL_VARIABLE).unwrap_or_default();
+    let converter = Converter::new(&tools, &level)?;
     let mut all = Vec::with_capacity(arguments.len());
     let mut precompiled = Vec::new();
     for argument in arguments
@@ -80,7 +81,8 @@ pub fn link(arguments: &[OsString]) -> Result<Infallible, DriverError> {
 
 /// Words for the plugin of a linker that optimises itself.
 fn is_for_a_link_time_optimiser(argument: &OsStr) -> bool {
-    argument.to_str().is_some_and(|text| text.contains("-plugin-opt"))
+    let text = argument.to_str().unwrap_or_default();
+    text.starts_with("-Wl,-plugin-opt=") || text.starts_with("-plugin-opt=")
 }
 
 /// `libstd-d1237ef7159db0a2.rlib` is `std`.
@@ -104,12 +106,12 @@ pub struct Converter<'a> {
 }
 
 impl<'a> Converter<'a> {
-    /// A converter for this process's environment.
-    pub fn new(tools: &'a Tools) -> Result<Self, DriverError> {
+    /// A converter for this process's environment; `level` is rustc's `-C opt-level`.
+    pub fn new(tools: &'a Tools, level: &str) -> Result<Self, DriverError> {
         let folder = std::env::var_os(OBJECTS_VARIABLE).map(PathBuf::from);
         let folder = folder.unwrap_or_else(|| std::env::temp_dir().join("tidegate-objects"));
         create_folder(&folder)?;
-        let level = level_flag(&std::env::var(LEVEL_VARIABLE).unwrap_or_default());
+        let level = level_flag(level);
         let plugin = state_of(&tools.plugin)?;
         let functions = std::env::var_os(FUNCTIONS_VARIABLE).and_then(|path| std::fs::read(path).ok());
         let mut hasher = blake3::Hasher::new();
@@ -311,7 +313,7 @@ fn members<'data>(path: &Path, bytes: &'data [u8]) -> Result<Vec<(String, &'data
 }
 
 /// Puts the words of response files in their place.
-fn expand(arguments: &[OsString]) -> Result<Vec<OsString>, DriverError> {
+pub(crate) fn expand(arguments: &[OsString]) -> Result<Vec<OsString>, DriverError> {
     let mut all = Vec::with_capacity(arguments.len());
     for argument in arguments {
         match argument.to_str().and_then(|text| text.strip_prefix('@')) {

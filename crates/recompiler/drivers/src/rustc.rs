@@ -25,7 +25,7 @@ pub const WITHOUT_RUNTIME_VARIABLE: &str = "TIDEGATE_WITHOUT_RUNTIME";
 /// What kind of call of rustc it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A question, or anything without a crate.
+    /// A question, anything without a crate, or a crate for another target.
     Question,
     /// A macro or a build script: part of the build.
     Tool,
@@ -34,6 +34,9 @@ pub enum Kind {
     /// Part of the program, not optimised.
     Plain,
 }
+
+/// The target whose crates are converted; others are built as cargo builds them.
+const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// Recognises the kind from rustc's arguments.
 pub fn kind(arguments: &[OsString]) -> Kind {
@@ -49,7 +52,12 @@ pub fn kind(arguments: &[OsString]) -> Kind {
     let Some(name) = after("--crate-name") else {
         return Kind::Question;
     };
-    if text.iter().any(asks) {
+    // `--print native-static-libs` prints while it compiles.
+    let compiles = text.iter().any(|word| word.starts_with("--emit"));
+    let asks = text.iter().any(asks) && !compiles;
+    let joined = || text.iter().find_map(|word| word.strip_prefix("--target="));
+    let target = after("--target").or_else(joined);
+    if asks || target.is_some_and(|target| target != TARGET) {
         return Kind::Question;
     }
     let is_macro = crate_types(arguments).any(|one| one == "proc-macro");
@@ -163,7 +171,8 @@ pub fn rustc(arguments: &[OsString]) -> Result<Infallible, DriverError> {
         source,
         program: PathBuf::from(program),
     };
-    let archives = crate_types(arguments).any(|one| one == "staticlib") && kind == Kind::Optimised;
+    // What is not optimised itself may hold dependencies that are bitcode.
+    let archives = crate_types(arguments).any(|one| one == "staticlib") && kind != Kind::Question;
     if !archives {
         return Err(start(command.exec()));
     }
@@ -192,8 +201,13 @@ fn convert_static_library(arguments: &[OsString]) -> Result<(), DriverError> {
         return Ok(());
     };
     let archive = Path::new(folder).join(format!("lib{name}{}.a", extra.unwrap_or_default()));
+    // `cargo check` makes none.
+    if !archive.is_file() {
+        return Ok(());
+    }
     let tools = Tools::find()?;
-    let converted = link::Converter::new(&tools)?.archive(&archive)?;
+    let level = level(arguments).unwrap_or_default();
+    let converted = link::Converter::new(&tools, &level)?.archive(&archive)?;
     let Some(converted) = converted else { return Ok(()) };
     let write = |source| DriverError::Write {
         path: archive.clone(),
@@ -225,6 +239,22 @@ mod tests {
         check("--crate-name a --crate-type lib -C opt-level=0", Kind::Plain);
         check("--crate-name a src/lib.rs", Kind::Plain);
         check("--crate-name a -O src/lib.rs", Kind::Optimised);
+        check(
+            "--crate-name a -O --target x86_64-unknown-linux-gnu",
+            Kind::Optimised,
+        );
+        check(
+            "--crate-name a -O --target wasm32-unknown-unknown",
+            Kind::Question,
+        );
+        check(
+            "--crate-name a -O --target=wasm32-unknown-unknown",
+            Kind::Question,
+        );
+        check(
+            "--crate-name a -O --emit=link --print native-static-libs",
+            Kind::Optimised,
+        );
     }
 
     #[test]
