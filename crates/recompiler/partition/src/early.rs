@@ -189,6 +189,7 @@ fn is_outside(value: Value) -> bool {
 fn is_symbol(value: Value) -> bool {
     let outside = [
         LLVMLinkage::LLVMExternalLinkage,
+        LLVMLinkage::LLVMExternalWeakLinkage,
         LLVMLinkage::LLVMAvailableExternallyLinkage,
     ];
     let name = value.name();

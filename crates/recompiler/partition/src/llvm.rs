@@ -31,6 +31,7 @@ unsafe extern "C" {
     fn tidegate_shim_has_comdat(value: LLVMValueRef) -> c_int;
     fn tidegate_shim_no_sanitize(value: LLVMValueRef);
     fn tidegate_shim_has_metadata(value: LLVMValueRef, kind: *const c_char) -> c_int;
+    fn tidegate_shim_asks_for_vectors(instruction: LLVMValueRef) -> c_int;
     fn tidegate_shim_is_library_function(value: LLVMValueRef) -> c_int;
     fn tidegate_shim_size_of(value: LLVMValueRef) -> u64;
     fn tidegate_shim_compress(bytes: *const u8, length: usize, level: c_int) -> LLVMMemoryBufferRef;
@@ -199,6 +200,11 @@ impl Value {
     /// Whether metadata of `kind` is attached to the global.
     pub fn has_metadata(self, kind: &CStr) -> bool {
         llvm!(tidegate_shim_has_metadata(self.0, kind.as_ptr())) != 0
+    }
+
+    /// Whether this instruction closes a loop that the user wants in vectors.
+    pub fn asks_for_vectors(self) -> bool {
+        llvm!(tidegate_shim_asks_for_vectors(self.0)) != 0
     }
 
     /// Whether LLVM knows a library function by this function's name.

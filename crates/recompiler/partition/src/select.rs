@@ -162,6 +162,8 @@ pub fn file_refusal(module: Module) -> Option<RefusalReason> {
         "sanitize_hwaddress",
         "sanitize_memtag",
         "sanitize_realtime",
+        "sanitize_type",
+        "sanitize_numerical_stability",
     ];
     let sanitized = |function: Value| sanitizers.iter().any(|name| function.has_attribute(name));
     crate::llvm::functions(module)
@@ -277,7 +279,14 @@ fn is_target_clone(function: Value) -> bool {
 
 /// What the function's instructions rule out.
 fn body_refusal(function: Value) -> Option<RefusalReason> {
-    function.instructions().find_map(instruction_refusal)
+    let found = function.instructions().find_map(instruction_refusal);
+    found.or_else(|| may_reorder(function).then_some(RefusalReason::FastMath))
+}
+
+/// Loops that the user wants in vectors add floating point in an order that depends on the vectors' width.
+fn may_reorder(function: Value) -> bool {
+    let computes = |one: Value| llvm!(LLVMCanValueUseFastMathFlags(one.0)) != 0;
+    function.instructions().any(Value::asks_for_vectors) && function.instructions().any(computes)
 }
 
 fn instruction_refusal(instruction: Value) -> Option<RefusalReason> {
@@ -319,6 +328,10 @@ fn operand_refusal(operand: Value, depth: u32) -> Option<RefusalReason> {
     if operand.is_thread_local() {
         return Some(RefusalReason::ThreadLocal);
     }
+    // In a blob it would be another place than what it stands for.
+    if is_variable_alias(operand) {
+        return Some(RefusalReason::ReplaceableBody);
+    }
     if !llvm!(LLVMIsABlockAddress(operand.0)).is_null() {
         return Some(RefusalReason::BlockAddress);
     }
@@ -332,6 +345,11 @@ fn operand_refusal(operand: Value, depth: u32) -> Option<RefusalReason> {
     operand
         .operands()
         .find_map(|inner| operand_refusal(inner, depth + 1))
+}
+
+fn is_variable_alias(value: Value) -> bool {
+    !llvm!(LLVMIsAGlobalAlias(value.0)).is_null()
+        && llvm!(LLVMGetTypeKind(value.value_type())) != LLVMTypeKind::LLVMFunctionTypeKind
 }
 
 fn call_refusal(call: Value) -> Option<RefusalReason> {

@@ -3,6 +3,7 @@
 
 #include "llvm-c/Core.h"
 #include "llvm/ADT/SmallVector.h"
+#include "llvm/Analysis/LoopInfo.h"
 #include "llvm/Analysis/TargetLibraryInfo.h"
 #include "llvm/IR/Constants.h"
 #include "llvm/IR/Function.h"
@@ -91,7 +92,7 @@ public:
     }
     if (auto *variable = dyn_cast<GlobalVariable>(global)) {
       auto *copy = new GlobalVariable(target, variable->getValueType(), variable->isConstant(),
-                                      GlobalValue::ExternalLinkage, nullptr, variable->getName(), nullptr,
+                                      linkageOf(*variable), nullptr, variable->getName(), nullptr,
                                       variable->getThreadLocalMode(), variable->getAddressSpace());
       copy->setAlignment(variable->getAlign());
       copy->setUnnamedAddr(variable->getUnnamedAddr());
@@ -99,9 +100,10 @@ public:
         pendingVariables.push_back({variable, copy, depth});
       return copy;
     }
-    // Aliases and ifuncs: only their symbol is known.
+    // Aliases and ifuncs: only their symbol is known, not whether it differs from another.
     if (auto *type = dyn_cast<FunctionType>(global->getValueType()))
-      return Function::Create(type, GlobalValue::ExternalLinkage, global->getAddressSpace(), global->getName(), &target);
+      return Function::Create(type, GlobalValue::ExternalWeakLinkage, global->getAddressSpace(), global->getName(),
+                              &target);
     return new GlobalVariable(target, global->getValueType(), false, GlobalValue::ExternalLinkage, nullptr,
                               global->getName(), nullptr, global->getThreadLocalMode(), global->getAddressSpace());
   }
@@ -113,9 +115,14 @@ private:
     unsigned depth;
   };
 
+  // What nobody may define stays so: its address may be null.
+  static GlobalValue::LinkageTypes linkageOf(const GlobalValue &from) {
+    return from.hasExternalWeakLinkage() ? GlobalValue::ExternalWeakLinkage : GlobalValue::ExternalLinkage;
+  }
+
   Function *declare(Function &from) {
-    Function *copy = Function::Create(from.getFunctionType(), GlobalValue::ExternalLinkage, from.getAddressSpace(),
-                                      from.getName(), &target);
+    Function *copy = Function::Create(from.getFunctionType(), linkageOf(from), from.getAddressSpace(), from.getName(),
+                                      &target);
     copy->setCallingConv(from.getCallingConv());
     copy->setAttributes(from.getAttributes());
     copy->setUnnamedAddr(from.getUnnamedAddr());
@@ -189,6 +196,18 @@ void tidegate_shim_no_sanitize(LLVMValueRef value) {
 
 int tidegate_shim_has_metadata(LLVMValueRef value, const char *kind) {
   return unwrap<GlobalObject>(value)->hasMetadata(kind);
+}
+
+// Whether the instruction closes a loop that the user wants in vectors.
+int tidegate_shim_asks_for_vectors(LLVMValueRef instruction) {
+  MDNode *loop = unwrap<Instruction>(instruction)->getMetadata(LLVMContext::MD_loop);
+  auto above = [&](StringRef name, uint64_t least) {
+    MDNode *option = loop ? findOptionMDForLoopID(loop, name) : nullptr;
+    auto *value = option && option->getNumOperands() == 2 ? mdconst::dyn_extract<ConstantInt>(option->getOperand(1))
+                                                          : nullptr;
+    return value && value->getValue().ugt(least);
+  };
+  return above("llvm.loop.vectorize.enable", 0) || above("llvm.loop.vectorize.width", 1);
 }
 
 int tidegate_shim_is_library_function(LLVMValueRef value) {

@@ -50,16 +50,19 @@ pub(crate) fn settle_fused_operations(module: Module, is_fused: impl Fn(Value) -
 }
 
 /// Functions of the mathematics library whose last bit differs between libraries, without the suffixes `f` and `l`.
-const INEXACT: [&str; 28] = [
+const INEXACT: [&str; 30] = [
     "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh",
     "exp", "exp2", "exp10", "expm1", "log", "log2", "log10", "log1p", "pow", "cbrt", "hypot", "erf", "erfc",
-    "tgamma", "lgamma",
+    "tgamma", "lgamma", "powi", "sincos",
 ];
 
 /// Keeps calls of the mathematics library calls: LLVM would compute those with constants by the worker's library,
 /// which may round otherwise than the program's.
 pub(crate) fn keep_library_results(module: Module) {
     let inexact = |name: &str| {
+        // An intrinsic is `llvm.NAME.TYPE`.
+        let intrinsic = name.strip_prefix("llvm.").and_then(|rest| rest.split('.').next());
+        let name = intrinsic.unwrap_or(name);
         let stem = name.strip_suffix(['f', 'l']).unwrap_or(name);
         INEXACT.contains(&name) || INEXACT.contains(&stem)
     };

@@ -44,11 +44,18 @@ pub(crate) fn prepare(
         kind,
         detail: String::new(),
     })?;
-    exact::settle_fused_operations(module, |function| has_feature(&base_features(function), "fma"));
+    exact::settle_fused_operations(module, |function| {
+        let features = base_features(function);
+        ["fma", "fma4"].iter().any(|name| has_feature(&features, name))
+    });
     exact::keep_library_results(module);
     let extensions = CpuFeatures(pipeline.extensions.0 & request.cpu_features.0);
     // The levels come as a whole: half of one is a CPU that nobody tests.
-    let whole = extensions == pipeline.extensions && exact::allows_extensions(module);
+    // Code without vector registers may be entered where nobody keeps them.
+    let is_bare = llvm::functions(module)
+        .filter(|function| !function.is_declaration())
+        .any(|function| sign_of(&base_features(function), "sse2") == Some('-'));
+    let whole = extensions == pipeline.extensions && !is_bare && exact::allows_extensions(module);
     let extensions = if whole { extensions } else { CpuFeatures::BASELINE };
     for function in llvm::functions(module).filter(|function| !function.is_declaration()) {
         let features = with_extensions(&base_features(function), extensions);
@@ -108,13 +115,18 @@ fn base_features(function: Value) -> String {
 
 /// Whether LLVM's feature string ends up with `name` switched on.
 fn has_feature(features: &str, name: &str) -> bool {
+    sign_of(features, name) == Some('+')
+}
+
+/// The last word on `name` in LLVM's feature string.
+fn sign_of(features: &str, name: &str) -> Option<char> {
     let words = features
         .split(',')
         .filter_map(|word| Some((word.chars().next()?, word.get(1..)?)));
     words
         .rev()
         .find(|(_, feature)| *feature == name)
-        .is_some_and(|(sign, _)| sign == '+')
+        .map(|(sign, _)| sign)
 }
 
 fn with_extensions(base: &str, extensions: CpuFeatures) -> String {

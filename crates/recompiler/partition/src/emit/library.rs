@@ -46,7 +46,7 @@ const MATHEMATICS: [(&str, When); 25] = [
     ("log2", When::Always),
     ("log10", When::Always),
     ("pow", When::Always),
-    ("round", When::Always),
+    ("round", When::Without("+sse4.1")),
     ("floor", When::Without("+sse4.1")),
     ("ceil", When::Without("+sse4.1")),
     ("trunc", When::Without("+sse4.1")),
@@ -67,34 +67,26 @@ const WIDE_DIVISION: [(LLVMOpcode, &str); 4] = [
 /// The library functions that a module's code may call by its intrinsics.
 #[derive(Debug, Default)]
 pub(super) struct Libraries {
-    functions: Vec<(String, When)>,
+    functions: Vec<String>,
 }
 
 impl Libraries {
     /// Looks for the intrinsics that are still in use.
     pub(super) fn of(module: Module) -> Self {
-        let used = llvm::functions(module)
-            .filter(|function| function.use_count() > 0)
-            .map(Value::name);
-        let found = used.filter_map(|name| library_function(&name));
+        let found = llvm::functions(module).filter_map(|intrinsic| {
+            let (name, when) = library_function(&intrinsic.name())?;
+            let mut calls = intrinsic.users().into_iter().filter(|user| user.is_call_site());
+            calls.any(|call| is_called(call, when)).then_some(name)
+        });
         let mut functions: Vec<_> = found.collect();
-        functions.sort_by(|one, other| one.0.cmp(&other.0));
+        functions.sort();
         functions.dedup();
         Self { functions }
     }
 
     /// The functions that code generation may call for `body`, declared in the module.
     pub(super) fn called_by(&self, module: Module, body: Value) -> Vec<Value> {
-        let features = body.string_attribute("target-features").unwrap_or_default();
-        let calls = |when: &When| match when {
-            When::Always => true,
-            When::Without(feature) => !features.split(',').any(|word| word == *feature),
-        };
-        let by_intrinsic = self
-            .functions
-            .iter()
-            .filter(|(_, when)| calls(when))
-            .map(|(name, _)| name.as_str());
+        let by_intrinsic = self.functions.iter().map(String::as_str);
         let guarded = ["ssp", "sspstrong", "sspreq"]
             .iter()
             .any(|name| body.has_attribute(name));
@@ -113,6 +105,16 @@ impl Libraries {
             .chain(divisions)
             .map(|name| declared(module, name))
             .collect()
+    }
+}
+
+/// Whether code generation calls the library for this call of an intrinsic: by the function that it stands in.
+fn is_called(call: Value, when: When) -> bool {
+    let function = Value(llvm!(LLVMGetBasicBlockParent(LLVMGetInstructionParent(call.0))));
+    let features = function.string_attribute("target-features").unwrap_or_default();
+    match when {
+        When::Always => true,
+        When::Without(feature) => !features.split(',').any(|word| word == feature),
     }
 }
 

@@ -62,8 +62,10 @@ bool callKeeps(CallBase &call, const Use &use, bool isStart, const TargetLibrary
   }
   if (!call.isArgOperand(&use))
     return false;
-  if (auto *memory = dyn_cast<MemIntrinsic>(&call))
+  if (auto *memory = dyn_cast<MemIntrinsic>(&call)) {
+    block.seenBy.push_back(plain);
     return !memory->isVolatile();
+  }
   unsigned index = call.getArgOperandNo(&use);
   bool frees = !call.hasFnAttr(Attribute::NoFree) && !call.paramHasAttr(index, Attribute::NoFree) &&
                !call.onlyReadsMemory(index) && !call.onlyReadsMemory();

@@ -89,17 +89,24 @@ bool gather(Value *value, Loop &loop, Analyses &with, Slice &slice) {
   return true;
 }
 
-// Whether the slice reads the stream, and nothing by an address that it read: that one could be old and lead astray.
+// Whether the instruction could fault where what it takes from `read` is old: a read by it, a division by it, a signed
+// one of it.
+bool faultsByOld(const Instruction &instruction, const SmallPtrSetImpl<Value *> &read) {
+  if (!instruction.isIntDivRem())
+    return isa<LoadInst>(instruction);
+  bool isSigned = instruction.getOpcode() == Instruction::SDiv || instruction.getOpcode() == Instruction::SRem;
+  return read.contains(instruction.getOperand(1)) || (isSigned && !isSafeToSpeculativelyExecute(&instruction));
+}
+
+// Whether the slice reads the stream, and does nothing with what it read that could fault where that is old.
 bool readsOnlyStreams(const Slice &slice) {
   SmallPtrSet<Value *, 16> read;
   bool any = false;
   for (Instruction *instruction : slice.order) {
     bool fromRead = any_of(instruction->operands(), [&](Value *operand) { return read.contains(operand); });
-    if (isa<LoadInst>(instruction)) {
-      if (fromRead)
-        return false;
-      any = true;
-    }
+    if (fromRead && faultsByOld(*instruction, read))
+      return false;
+    any |= isa<LoadInst>(instruction);
     if (fromRead || isa<LoadInst>(instruction))
       read.insert(instruction);
   }
