@@ -31,9 +31,10 @@ for package in $wanted; do
     status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)
     [ "$status" = installed ] || missing="$missing $package"
 done
-# Node and npm may have come from elsewhere; only their absence matters.
+# These may have come from elsewhere; only their absence matters.
 command -v node >/dev/null 2>&1 || missing="$missing nodejs"
 command -v npm >/dev/null 2>&1 || missing="$missing npm"
+command -v gdb >/dev/null 2>&1 || missing="$missing gdb"
 [ -n "$missing" ] || exit 0
 
 line="apt-get update && apt-get install --yes --no-install-recommends$missing"

@@ -208,7 +208,8 @@ mod tests {
             begins
                 .iter()
                 .zip(&shape)
-                .all(|(begin_s, piece)| *begin_s >= piece.at_s)
+                .all(|(begin_s, piece)| *begin_s + 0.001 > piece.at_s),
+            "written to the millisecond"
         );
     }
 

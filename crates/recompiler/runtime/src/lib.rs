@@ -16,6 +16,7 @@
 pub mod area;
 pub mod binary;
 pub mod connection;
+pub mod debugger;
 pub mod functions;
 pub mod gate;
 pub mod helper;

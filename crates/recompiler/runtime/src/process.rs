@@ -6,6 +6,7 @@
 //!
 //! Not here: the socket and its timeouts.
 
+use crate::debugger::Names;
 use crate::functions::Function;
 use crate::library;
 use crate::member::Member;
@@ -35,6 +36,7 @@ pub struct Process {
     members: Members,
     reason: Reason,
     helper_thread: u32,
+    names: Names,
 }
 
 /// The members in memory of their own; only ever added to.
@@ -118,6 +120,7 @@ impl Process {
             members,
             reason,
             helper_thread: 0,
+            names: Names::default(),
         })
     }
 
@@ -284,6 +287,7 @@ impl Process {
         if !is_found && function.descriptor.flags & MAY_UNWIND != 0 {
             return Err(Reason::Unwinder);
         }
+        self.names.tell(place, &image);
         let entry = place + u64::from(image.entry);
         function.publish(scenario, entry);
         let load_ns = sys::clock_ns(sys::Clock::Monotonic).saturating_sub(begin_ns);

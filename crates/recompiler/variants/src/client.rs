@@ -9,20 +9,19 @@
 
 use crate::cache::{Listed, Shown};
 use crate::heat::mappings::Mappings;
+use crate::inspect::{InspectedFunction, Inspection, code_of, inspect_process, reason_text};
 use crate::live::{LiveTrial, Subject};
-use crate::program::{Program, ProgramTunable};
+use crate::program::Program;
 use crate::recipe::{NotARecipe, Recipe};
 use crate::session::{FunctionInfo, Peer, StormReport, read_frame};
-use crate::switchboard::{LoadedCode, Options, Prepared, Server, Switchboard};
+use crate::switchboard::{Options, Prepared, Server, Switchboard};
 use crate::trial::{Config, Verdict};
 use crate::{VariantsError, session};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
-use std::fs;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 use tidegate_format::message::{KIND_CLIENT, KIND_CLIENT_REPLY, Reason, encode_opaque};
@@ -237,61 +236,6 @@ pub struct LoadedVariant {
     pub load_ns: u64,
     /// CPU time of the worker; 0 from the cache.
     pub compile_cpu_ms: f64,
-}
-
-/// A process or a file, inspected.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Inspection {
-    /// The executable's path.
-    pub executable: String,
-    /// Whether its runtime is connected; `None` for a file.
-    pub connected: Option<bool>,
-    /// Why nothing can be switched; empty if something can.
-    pub reason: String,
-    /// Switchable functions.
-    pub functions: Vec<InspectedFunction>,
-    /// What is not switchable, and why.
-    pub refused: Vec<(String, String)>,
-    /// Declared tunables.
-    pub tunables: Vec<ProgramTunable>,
-    /// Bytes of all blobs.
-    pub blob_bytes: u64,
-}
-
-/// One function of an [`Inspection`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct InspectedFunction {
-    /// Its linker name.
-    pub name: String,
-    /// The library that it belongs to; empty for the executable itself.
-    #[serde(default)]
-    pub library: String,
-    /// Identity of its blob.
-    pub hash: String,
-    /// Address of its base code: in the process, or as linked.
-    pub address: u64,
-    /// Bytes of its blob.
-    pub blob_bytes: u32,
-    /// What its slot leads to.
-    pub current: String,
-    /// What is loaded.
-    pub loaded: Vec<String>,
-    /// Where its variants' code lies.
-    #[serde(default)]
-    pub code: Vec<VariantCode>,
-    /// Why it is not switchable here; empty if it is.
-    pub reason: String,
-}
-
-/// Code of a variant in a process.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VariantCode {
-    /// What it is for.
-    pub scenario: String,
-    /// Address of its first byte.
-    pub address: u64,
-    /// Its length.
-    pub bytes: u64,
 }
 
 /// Carries out an encoded [`Command`] for `peer`; gives an encoded [`Answer`].
@@ -554,100 +498,6 @@ fn inspect_with(board: &Switchboard, user: u32, process: u32) -> Result<Inspecti
         }
     }
     Ok(inspection)
-}
-
-fn code_of(loaded: &[LoadedCode], function: u32) -> Vec<VariantCode> {
-    let own = loaded.iter().filter(|code| code.function == function);
-    let code = own.map(|code| VariantCode {
-        scenario: code.scenario.name().to_owned(),
-        address: code.start,
-        bytes: code.bytes,
-    });
-    code.collect()
-}
-
-fn reason_text(reason: Reason) -> String {
-    if reason == Reason::None {
-        String::new()
-    } else {
-        reason.text().to_owned()
-    }
-}
-
-/// A process as it looks from outside: its executable's sections, and why no runtime is connected.
-///
-/// # Errors
-/// [`VariantsError::File`], [`VariantsError::Elf`].
-pub fn inspect_process(process: u32) -> Result<Inspection, VariantsError> {
-    let path = format!("/proc/{process}/exe");
-    let mut inspection = inspect_file(Path::new(&path))?;
-    inspection.executable = fs::read_link(&path).map_or(path, |path| path.display().to_string());
-    inspection.connected = Some(false);
-    inspection.reason = why_not_connected(process);
-    Ok(inspection)
-}
-
-/// What an executable on disk carries.
-///
-/// # Errors
-/// [`VariantsError::File`], [`VariantsError::Elf`].
-pub fn inspect_file(path: &Path) -> Result<Inspection, VariantsError> {
-    let program = Program::read(path)?;
-    let functions = program.functions.iter().map(|function| InspectedFunction {
-        library: String::new(),
-        name: function.name.clone(),
-        hash: function.hash.to_string(),
-        address: function.address,
-        blob_bytes: function.blob_bytes,
-        current: Scenario::Base.name().to_owned(),
-        loaded: Vec::new(),
-        code: Vec::new(),
-        reason: String::new(),
-    });
-    Ok(Inspection {
-        executable: path.display().to_string(),
-        connected: None,
-        reason: without_functions(&program).unwrap_or_default().to_owned(),
-        functions: functions.collect(),
-        refused: program.refused,
-        tunables: program.tunables,
-        blob_bytes: program.section_bytes.0,
-    })
-}
-
-/// Why a file has no switchable function, where it has none.
-fn without_functions(program: &Program) -> Option<&'static str> {
-    let built = program.has_runtime || !program.refused.is_empty();
-    let reason = if built {
-        "none of its own functions is large enough or can be made switchable"
-    } else {
-        Reason::NoSections.text()
-    };
-    program.functions.is_empty().then_some(reason)
-}
-
-/// The likeliest reason why a process has no runtime connected, from what /proc tells.
-pub(crate) fn why_not_connected(process: u32) -> String {
-    let Ok(status) = fs::read_to_string(format!("/proc/{process}/status")) else {
-        return "there is no such process".to_owned();
-    };
-    let program = Program::read(Path::new(&format!("/proc/{process}/exe")));
-    if program.is_ok_and(|program| !program.has_runtime) {
-        return Reason::NoSections.text().to_owned();
-    }
-    if status_field(&status, "Seccomp").is_some_and(|mode| mode != "0") {
-        return Reason::Seccomp.text().to_owned();
-    }
-    "no daemon served the runtime's socket when it started, or it is not dumpable, or it imports unshare or setns"
-        .to_owned()
-}
-
-/// A field of `/proc/<pid>/status`.
-pub(crate) fn status_field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
-    let mut fields = status.lines().filter_map(|line| line.split_once(':'));
-    fields
-        .find(|(key, _)| *key == name)
-        .map(|(_, value)| value.trim())
 }
 
 /// Asks the daemon; where none serves the socket, serves it for this one command.

@@ -18,6 +18,7 @@ pub mod constants;
 pub mod decide;
 pub mod error;
 pub mod heat;
+pub mod inspect;
 pub mod live;
 pub mod orchestrator;
 pub mod placement;

@@ -15,7 +15,8 @@ use tidegate_engine::{State, tick};
 use tidegate_plan::policy;
 use tidegate_telemetry::next_by_cron;
 use tidegate_types::{DeclaredEvent, Event, Input};
-use tidegate_variants::client::{Answer, Command, execute, inspect_process};
+use tidegate_variants::client::{Answer, Command, execute};
+use tidegate_variants::inspect::inspect_process;
 use tidegate_variants::switchboard::Switchboard;
 
 /// How long a reload may take before the caller hears that it did not.

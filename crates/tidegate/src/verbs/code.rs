@@ -13,9 +13,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use tidegate_drivers::DriverError;
 use tidegate_variants::VariantsError;
-use tidegate_variants::client::{
-    Answer, Command, InspectedFunction, Inspection, ask, inspect_file, inspect_process,
-};
+use tidegate_variants::client::{Answer, Command, ask};
+use tidegate_variants::inspect::{InspectedFunction, Inspection, inspect_file, inspect_process};
 use tidegate_variants::switchboard::Options;
 
 /// Becomes the tool behind a verb; comes back only where it could not.

@@ -9,6 +9,7 @@ mod allocations;
 mod cache;
 mod constants;
 mod daemon;
+mod debugger;
 mod heat;
 mod languages;
 mod libraries;

@@ -13,7 +13,7 @@ fn source(name: &str) -> std::path::PathBuf {
 }
 
 /// A bench whose program is `kernel.c` with three functions selected.
-fn kernel_bench(test: &str) -> Option<(Bench, Worker)> {
+pub(crate) fn kernel_bench(test: &str) -> Option<(Bench, Worker)> {
     let tools = Tools::find(test)?;
     let folder = tempfile::tempdir().unwrap();
     let selected = ["triad", "total", "mix"];

@@ -8,7 +8,8 @@ use tidegate_format::image::CpuFeatures;
 use tidegate_format::message::Reason;
 use tidegate_format::scenario::Scenario;
 use tidegate_variants::VariantsError;
-use tidegate_variants::client::{Answer, Command, ask, inspect_process};
+use tidegate_variants::client::{Answer, Command, ask};
+use tidegate_variants::inspect::inspect_process;
 use tidegate_variants::switchboard::Switchboard;
 
 fn load(board: &Switchboard, process: u32, scenario: Scenario, factor: u8) -> Result<(), VariantsError> {
