@@ -5,7 +5,10 @@
  * one bit of the result: every element is its own chain of additions. It is called every few microseconds, so a
  * switch of the function takes effect at once. Every product is compared with the first one.
  *
- * usage: batch OUT THREADS     appends "unix_ms products wrong" to OUT ten times a second, until it is ended
+ * usage: batch OUT THREADS [PERCENT]
+ *
+ * It appends "unix_ms products wrong" to OUT ten times a second, until it is ended. With PERCENT each thread wants so
+ * much of a core, as it was when it began; what it cannot do in time is left undone.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -23,7 +26,7 @@
 #define TIDEGATE_WORK(amount) ((void)(amount))
 #endif
 
-enum { SIZE = 64, THREADS_MAX = 64 };
+enum { SIZE = 64, THREADS_MAX = 64, TICK_NS = 10000000, TIMED = 200 };
 
 static atomic_ullong products;
 static atomic_ullong wrong;
@@ -51,6 +54,28 @@ static void fill(float *matrix, unsigned seed)
     }
 }
 
+static long long now_ns(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+/* Sleeps until the next tick; ticks that have passed are left out. */
+static void rest_until(long long *tick_ns)
+{
+    long long now = now_ns(CLOCK_MONOTONIC);
+    *tick_ns += TICK_NS;
+    if (*tick_ns < now) {
+        *tick_ns = now;
+        return;
+    }
+    struct timespec at = {.tv_sec = *tick_ns / 1000000000, .tv_nsec = *tick_ns % 1000000000};
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
+}
+
+static int percent;
+
 static void *work(void *unused)
 {
     static _Thread_local float left[SIZE * SIZE], right[SIZE * SIZE], out[SIZE * SIZE], first[SIZE * SIZE];
@@ -58,24 +83,32 @@ static void *work(void *unused)
     fill(left, 1);
     fill(right, 2);
     multiply(first, left, right);
-    for (;;) {
+    long long begin_ns = now_ns(CLOCK_THREAD_CPUTIME_ID), tick_ns = now_ns(CLOCK_MONOTONIC), per_tick = 0;
+    for (long long done = 1;; done++) {
         multiply(out, left, right);
         if (memcmp(out, first, sizeof out) != 0)
             atomic_fetch_add(&wrong, 1);
         atomic_fetch_add_explicit(&products, 1, memory_order_relaxed);
         TIDEGATE_WORK(1);
+        if (percent == 0)
+            continue;
+        if (done == TIMED)
+            per_tick = 1 + TICK_NS / 100 * percent * TIMED / (now_ns(CLOCK_THREAD_CPUTIME_ID) - begin_ns);
+        if (per_tick > 0 && done % per_tick == 0)
+            rest_until(&tick_ns);
     }
     return NULL;
 }
 
 int main(int count, char **arguments)
 {
-    if (count != 3) {
-        fprintf(stderr, "usage: batch OUT THREADS\n");
+    if (count != 3 && count != 4) {
+        fprintf(stderr, "usage: batch OUT THREADS [PERCENT]\n");
         return 2;
     }
     FILE *out = fopen(arguments[1], "w");
     int threads = atoi(arguments[2]);
+    percent = count == 4 ? atoi(arguments[3]) : 0;
     if (out == NULL || threads < 1 || threads > THREADS_MAX) {
         fprintf(stderr, "batch: cannot write %s, or not 1 to %d threads\n", arguments[1], THREADS_MAX);
         return 2;

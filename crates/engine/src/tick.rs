@@ -125,6 +125,9 @@ fn learn(state: &mut State, sample: &Sample) -> Vec<ContentionEvent> {
     }
     let leases = state.leases_in_effect(sample.now.boot);
     let contention = state.forecaster.observe(sample, &state.apps, &leases);
+    for entry in &mut state.map.entries {
+        entry.ebbing = entry.ongoing_since.is_some() && state.forecaster.is_ebbing(&entry.unit);
+    }
     state.sample = sample.clone();
     contention
 }

@@ -67,6 +67,10 @@ pub struct Driver {
 
 /// The forecast for one unit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, in a plain record"
+)]
 pub struct MapEntry {
     /// The name of this prediction.
     pub id: PredictionId,
@@ -95,6 +99,10 @@ pub struct MapEntry {
     pub trained: bool,
     /// Begin of the event that goes on now.
     pub ongoing_since: Option<BootTime>,
+    /// True while the event's waiting has stopped, and it is not yet known whether for good. Kept true to the last
+    /// sample in the map that is in force.
+    #[serde(default)]
+    pub ebbing: bool,
     /// True while the unit is handled by the reactive rule for lack of skill.
     pub demoted: bool,
 }

@@ -13,6 +13,7 @@ mod live;
 mod observed;
 mod projects;
 mod recompiler;
+mod recurring;
 pub(crate) mod report;
 pub(crate) mod resident;
 mod scenarios;
@@ -27,7 +28,7 @@ use anyhow::Result;
 use clap::Subcommand;
 
 /// Every bench there is.
-pub(crate) const NAMES: [&str; 11] = [
+pub(crate) const NAMES: [&str; 12] = [
     "telemetry",
     "recompiler",
     "counted",
@@ -36,6 +37,7 @@ pub(crate) const NAMES: [&str; 11] = [
     "forecasting",
     "forecast-cost",
     "live",
+    "recurring",
     "waiting",
     "fuzz",
     "projects",
@@ -67,6 +69,8 @@ enum Bench {
     ForecastCost,
     /// Whether the daemon foresees what real processes do here
     Live(live::LiveArguments),
+    /// Whether code is ready for a neighbour that keeps coming back
+    Recurring(recurring::RecurringArguments),
     /// Whether real contention of an unknown kind is foreseen from its waiting
     Waiting(waiting::WaitingArguments),
     /// Readers of bytes from outside, fuzzed by coverage
@@ -104,6 +108,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
             telemetry::example(&workspace, "tidegate-forecast", "forecast_cost", &[])?,
         ),
         Bench::Live(options) => ("live", "Foreseeing real bursts", live::run(&workspace, options)?),
+        Bench::Recurring(options) => (
+            "recurring",
+            "Code that is ready for a recurring neighbour",
+            recurring::run(&workspace, options)?,
+        ),
         Bench::Waiting(options) => (
             "waiting",
             "Foreseeing waiting",

@@ -23,6 +23,8 @@ pub(crate) struct Watched {
     pub(crate) name: String,
     pub(crate) class: &'static str,
     pub(crate) limit_cores: Option<f64>,
+    /// Whether the daemon may switch its code; nothing else is touched.
+    pub(crate) may_switch: bool,
 }
 
 /// The groups, the programs and the daemon.
@@ -31,11 +33,13 @@ pub(crate) struct Observed {
     janitor: Janitor,
     /// Where files of this run lie.
     pub(crate) folder: PathBuf,
+    run: PathBuf,
     daemon: Child,
 }
 
 impl Observed {
-    /// Makes a group for each app and starts the daemon, which has nothing to remember.
+    /// Makes a group for each app and starts the daemon, which has nothing to remember. It observes, but for the code of
+    /// apps that it may switch.
     pub(crate) fn open(program: &Path, folder: &Path, apps: &[Watched]) -> Result<Self> {
         match std::fs::remove_dir_all(folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -66,13 +70,15 @@ impl Observed {
         let log_file =
             std::fs::File::create(&log).with_context(|| format!("cannot make {}", log.display()))?;
         let data = folder.join("data");
+        let may_switch = apps.iter().any(|app| app.may_switch);
+        let mode = if may_switch { "enforce" } else { "observe" };
         let command: [&OsStr; 12] = [
             program.as_ref(),
             "run".as_ref(),
             "--policy".as_ref(),
             policy.as_ref(),
             "--mode".as_ref(),
-            "observe".as_ref(),
+            mode.as_ref(),
             "--port".as_ref(),
             "0".as_ref(),
             "--data".as_ref(),
@@ -80,11 +86,14 @@ impl Observed {
             "--run-dir".as_ref(),
             run.as_ref(),
         ];
-        let daemon = start(&groups, &mut janitor, "control", &command, Stdio::from(log_file))?;
+        let mut daemon = enter(&groups, "control", &command)?;
+        daemon.stderr(Stdio::from(log_file));
+        let daemon = start(&mut janitor, daemon)?;
         let mut observed = Self {
             groups,
             janitor,
             folder: folder.to_owned(),
+            run,
             daemon,
         };
         observed.wait_until_ready(&log)?;
@@ -111,13 +120,35 @@ impl Observed {
         let own = std::env::current_exe().context("cannot find this executable")?;
         let mut command = vec![own.as_os_str()];
         command.extend(arguments);
-        start(
-            &self.groups,
-            &mut self.janitor,
-            &group_of(app),
-            &command,
-            Stdio::inherit(),
-        )
+        self.start_foreign(app, &command)
+    }
+
+    /// Starts any program in the app's group, with its runtime pointed to this daemon.
+    pub(crate) fn start_foreign(&mut self, app: &str, command: &[&OsStr]) -> Result<Child> {
+        let mut command = enter(&self.groups, &group_of(app), command)?;
+        command.env("TIDEGATE_RUNTIME_SOCKET", self.run.join("runtime.sock"));
+        start(&mut self.janitor, command)
+    }
+
+    /// What a verb of the daemon's binary prints, about this daemon.
+    pub(crate) fn ask(&self, program: &Path, verb: &[&str]) -> Result<String> {
+        let output = Command::new(program)
+            .args(verb)
+            .arg("--data")
+            .arg(self.folder.join("data"))
+            .arg("--run-dir")
+            .arg(&self.run)
+            .output()
+            .with_context(|| format!("cannot run {}", program.display()))?;
+        if !output.status.success() {
+            bail!(
+                "`{}` ended with {}: {}",
+                verb.join(" "),
+                output.status,
+                String::from_utf8_lossy(&output.stderr).trim()
+            );
+        }
+        String::from_utf8(output.stdout).context("the verb printed no text")
     }
 
     /// Binds the app's processes to one core, where there is a tree for that.
@@ -144,26 +175,25 @@ fn group_of(app: &str) -> String {
     format!("pool/{app}")
 }
 
-fn start(
-    groups: &Groups,
-    janitor: &mut Janitor,
-    group: &str,
-    command: &[&OsStr],
-    log: Stdio,
-) -> Result<Child> {
+/// The command that runs `command` in the group.
+fn enter(groups: &Groups, group: &str, command: &[&OsStr]) -> Result<Command> {
     let own = std::env::current_exe().context("cannot find this executable")?;
-    let mut child = Command::new(own);
-    child.arg("enter");
+    let mut enter = Command::new(own);
+    enter.arg("enter");
     for door in groups.doors(group) {
-        child.arg("--door").arg(door);
+        enter.arg("--door").arg(door);
     }
-    child
+    enter
         .arg("--")
         .args(command)
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log);
-    let child = child.spawn().context("cannot start a program of the bench")?;
+        .stdout(Stdio::null());
+    Ok(enter)
+}
+
+/// Starts it; it ends with this process at the latest.
+fn start(janitor: &mut Janitor, mut command: Command) -> Result<Child> {
+    let child = command.spawn().context("cannot start a program of the bench")?;
     janitor.end_later(child.id())?;
     Ok(child)
 }
@@ -176,9 +206,14 @@ fn policy_text(groups: &Groups, apps: &[Watched]) -> String {
         // Writing to a string cannot fail.
         let _ = write!(
             text,
-            "[[app]]\nname = \"{}\"\nclass = \"{}\"\nmatch = {{ cgroup = \"{path}\" }}\n\n",
+            "[[app]]\nname = \"{}\"\nclass = \"{}\"\nmatch = {{ cgroup = \"{path}\" }}\n",
             app.name, app.class
         );
+        text += if app.may_switch {
+            "code = { mode = \"enforce\" }\n\n"
+        } else {
+            "\n"
+        };
     }
     text
 }

@@ -19,10 +19,12 @@ pub(crate) struct Resident {
 }
 
 impl Resident {
-    /// Starts the program with its runtime pointed to `socket`.
+    /// Starts the program, in its own folder, with its runtime pointed to `socket`.
     pub(crate) fn start(program: &Path, arguments: &[&str], socket: &Path) -> Result<Self> {
+        let folder = program.parent().filter(|folder| folder.is_absolute());
         let mut child = Command::new(program)
             .args(arguments)
+            .current_dir(folder.unwrap_or(Path::new(".")))
             .env("TIDEGATE_RUNTIME_SOCKET", socket)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

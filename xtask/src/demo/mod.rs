@@ -14,7 +14,7 @@ mod inert;
 pub(crate) mod janitor;
 pub(crate) mod measure;
 mod play;
-mod program;
+pub(crate) mod program;
 pub(crate) mod prove;
 mod scenario;
 mod stage;

@@ -76,7 +76,8 @@ pub(crate) fn recompiles(view: &View<'_>, map: &ContentionMap) -> Vec<Recompile>
 }
 
 fn recompile(now: BootTime, entry: &MapEntry, app: &AppName, scenario: Scenario, mode: Mode) -> Recompile {
-    let goes_on = entry.ongoing_since.is_some();
+    // Code costs nothing to lead back: not even the moment is waited for that tells whether the end is one.
+    let goes_on = entry.ongoing_since.is_some() && !entry.ebbing;
     let onset = entry.onset.map(|onset| BootTime::from_seconds(onset.q10));
     // An episode keeps its beginning for as long as it goes on.
     let by = entry

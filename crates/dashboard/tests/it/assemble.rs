@@ -79,6 +79,7 @@ fn map(made_s: f64) -> ContentionMap {
             end: None,
             peak: None,
             peak_censored: false,
+            ebbing: false,
             drivers: Vec::new(),
             reason: "it repeats".to_owned(),
             source: Source::Periodic,

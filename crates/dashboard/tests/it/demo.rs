@@ -341,6 +341,7 @@ impl Demo {
             end: onset_s.map(|onset| around(onset + 60.0, 8.0, 12.0)),
             peak: onset_s.map(|_| around(3.6, 0.5, 0.6)),
             peak_censored: false,
+            ebbing: false,
             drivers: drivers
                 .iter()
                 .map(|(app, share)| Driver {

@@ -5,7 +5,7 @@ use crate::config::ForecastConfig;
 use crate::declared::Calendar;
 use crate::demand::AppDemand;
 use crate::drivers::Drivers;
-use crate::events::Reading;
+use crate::events::{Label, Reading};
 use crate::features::Wall;
 use crate::kin::{self, Gone};
 use crate::map::{About, CALIBRATIONS, Shared, entry};
@@ -388,6 +388,12 @@ impl Forecaster {
                 app.name
             ),
         );
+    }
+
+    /// Whether the event that goes on at `unit` has stopped to make anybody wait, as of the last sample.
+    pub fn is_ebbing(&self, unit: &Unit) -> bool {
+        let state = self.units.get(unit);
+        state.is_some_and(|state| state.labeller.label() == Label::Ending)
     }
 
     /// The map at `now`: an entry for every unit that the last sample showed, and for announced events.

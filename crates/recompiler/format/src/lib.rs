@@ -13,6 +13,7 @@
 #[cfg(feature = "alloc")]
 extern crate alloc;
 
+pub mod arguments;
 pub mod blob;
 pub mod bytes;
 pub mod image;

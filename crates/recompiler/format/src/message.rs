@@ -16,6 +16,7 @@ mod tests;
 mod wire;
 
 use crate::FunctionHash;
+use crate::arguments::ArgumentLayout;
 use crate::scenario::Scenario;
 use core::fmt;
 pub use reason::Reason;
@@ -276,6 +277,8 @@ pub struct FunctionEntry<'a> {
     pub code_bytes: u32,
     /// Length of its blob.
     pub blob_bytes: u32,
+    /// Where its arguments travel.
+    pub arguments: ArgumentLayout,
     /// What its slot leads to.
     pub scenario: Scenario,
     /// Bit `1 << number` for each scenario that is loaded.
@@ -637,6 +640,7 @@ impl<'a> FunctionEntry<'a> {
             address: fields.u64()?,
             code_bytes: fields.u32()?,
             blob_bytes: fields.u32()?,
+            arguments: ArgumentLayout(fields.u32()?),
             scenario: fields.scenario()?,
             loaded: fields.u8()?,
             reason: fields.reason()?,
@@ -679,6 +683,7 @@ impl<'b> FunctionListWriter<'b> {
         self.writer.bytes(&entry.address.to_le_bytes())?;
         self.writer.bytes(&entry.code_bytes.to_le_bytes())?;
         self.writer.bytes(&entry.blob_bytes.to_le_bytes())?;
+        self.writer.bytes(&entry.arguments.0.to_le_bytes())?;
         self.writer
             .bytes(&[entry.scenario as u8, entry.loaded, entry.reason as u8])?;
         self.writer.text(entry.name)

@@ -4,6 +4,7 @@
 //! request: both are sealed records. This module knows neither LLVM nor processes.
 
 use crate::FormatError;
+use crate::arguments::ARGUMENT_REGISTERS;
 use crate::bytes::{Reader, Writer, open_record};
 use crate::image::CpuFeatures;
 use crate::scenario::Scenario;
@@ -22,12 +23,6 @@ pub const REQUEST_VERSION: u32 = 2;
 pub const TUNABLES_MAX: u32 = 256;
 /// More candidates than any scenario has.
 pub const CANDIDATES_MAX: u8 = 4;
-/// Registers that whole numbers and pointers are passed in: rdi, rsi, rdx, rcx, r8, r9.
-pub const INTEGER_REGISTERS: u8 = 6;
-/// Registers that floating point is passed in: xmm0 to xmm7.
-pub const FLOAT_REGISTERS: u8 = 8;
-/// All registers that arguments are passed in.
-pub const ARGUMENT_REGISTERS: u8 = INTEGER_REGISTERS + FLOAT_REGISTERS;
 
 /// An assumption: this argument register holds this value when the function is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -45,6 +45,7 @@ use core::fmt;
 
 use crate::FormatError;
 use crate::FunctionHash;
+use crate::arguments::ArgumentLayout;
 use crate::bytes::Reader;
 
 /// Section of [`Descriptor`]s.
@@ -122,7 +123,7 @@ impl Reference {
 /// | 36 | LLVM instructions of the body when the blob was taken `u32` |
 /// | 40 | [`FunctionHash`] (16 bytes) |
 /// | 56 | reference to the stub; absent where there is none |
-/// | 60 | 0 |
+/// | 60 | [`ArgumentLayout`] (`u32`) |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Descriptor {
     /// Flags as stored.
@@ -149,6 +150,8 @@ pub struct Descriptor {
     pub hash: FunctionHash,
     /// The stub that carries the function's name, where there is one.
     pub stub: Reference,
+    /// Where its arguments travel.
+    pub arguments: ArgumentLayout,
 }
 
 impl Descriptor {
@@ -156,7 +159,7 @@ impl Descriptor {
     pub fn read(bytes: &[u8]) -> Result<Self, FormatError> {
         let mut reader = Reader::new(bytes);
         known_version(reader.u16()?)?;
-        let descriptor = Self {
+        Ok(Self {
             flags: reader.u16()?,
             body: Reference::read(&mut reader, 0)?,
             slot: Reference::read(&mut reader, 0)?,
@@ -169,9 +172,8 @@ impl Descriptor {
             instruction_count: reader.u32()?,
             hash: FunctionHash(reader.array()?),
             stub: Reference::read(&mut reader, 0)?,
-        };
-        reader.u32()?;
-        Ok(descriptor)
+            arguments: ArgumentLayout(reader.u32()?),
+        })
     }
 
     /// The records of a `.tidegate.functions` section, in order, with each one's offset in the section.

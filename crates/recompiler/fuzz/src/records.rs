@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use tidegate_format::FunctionHash;
+use tidegate_format::arguments::ArgumentLayout;
 use tidegate_format::blob::{AnchorName, Blob, name_table};
 use tidegate_format::image::{CpuFeatures, ImageParts, Relocation, RelocationKind, RelocationTarget};
 use tidegate_format::message::{self, FunctionEntry, FunctionListWriter, Hello, Reason, Reply};
@@ -159,6 +160,7 @@ fn replies() -> Vec<Vec<u8>> {
             address: 0x1000,
             code_bytes: 64,
             blob_bytes: 100,
+            arguments: ArgumentLayout(0b10_01),
             scenario: Scenario::Cpu,
             loaded: 2,
             reason: Reason::None,

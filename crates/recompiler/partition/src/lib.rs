@@ -25,6 +25,7 @@
     reason = "the macro is the one place for the one reason why LLVM is unsafe; an expectation does not see it"
 )]
 
+pub mod arguments;
 pub mod early;
 pub mod emit;
 pub mod llvm;

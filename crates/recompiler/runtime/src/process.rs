@@ -216,6 +216,7 @@ impl Process {
             address: function.body(),
             code_bytes: 0,
             blob_bytes: function.descriptor.blob_length,
+            arguments: function.descriptor.arguments,
             scenario: function.current(),
             loaded: function.loaded(),
             reason: if self.reason == Reason::None {

@@ -10,8 +10,9 @@
 //! Not here: capturing, compiling, the trial that decides whether a constant helps.
 
 use crate::session::Arguments;
+use tidegate_format::arguments::{ArgumentLayout, INTEGER_REGISTERS};
 use tidegate_format::message::CAPTURE_WORDS;
-use tidegate_format::request::{Constant, INTEGER_REGISTERS};
+use tidegate_format::request::Constant;
 
 /// Calls that a value must have been seen in.
 const CALLS_LEAST: u32 = 512;
@@ -60,6 +61,7 @@ impl Tally {
 /// What was seen of one function's arguments.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
+    layout: ArgumentLayout,
     registers: [Tally; CAPTURE_WORDS],
     watched: u32,
     missed: u32,
@@ -67,13 +69,15 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// Adds a burst. `in_use` are the constants that the function's present code assumes.
-    pub fn add(&mut self, burst: &[Arguments], in_use: &[Constant]) {
+    /// Adds a burst of a function whose arguments travel so. `in_use` are the constants that its present code assumes.
+    pub fn add(&mut self, burst: &[Arguments], layout: ArgumentLayout, in_use: &[Constant]) {
         if burst.is_empty() {
             return;
         }
+        self.layout = layout;
+        let burst: Vec<Arguments> = burst.iter().map(|call| masked(call, layout)).collect();
         for (register, tally) in self.registers.iter_mut().enumerate() {
-            for call in burst {
+            for call in &burst {
                 tally.add(call[register]);
             }
             tally.bursts += 1;
@@ -99,8 +103,7 @@ impl Observed {
         }
     }
 
-    /// Those of the constants in use that still hold. Registers that carry no argument are among what is assumed, for
-    /// nothing here knows the signature; other code leaves other values in them.
+    /// Those of the constants in use that still hold.
     pub fn holding(&self, in_use: &[Constant]) -> Vec<Constant> {
         let most = MISSES_MOST * f64::from(self.watched);
         let holds = |constant: &&Constant| {
@@ -114,7 +117,9 @@ impl Observed {
     pub fn stable(&self) -> Vec<Constant> {
         let registers = (0..).zip(&self.registers);
         registers
-            .filter(|(register, tally)| tally.is_stable() && is_shareable(*register, tally.value))
+            .filter(|(register, tally)| {
+                self.layout.mask(*register) != 0 && tally.is_stable() && is_shareable(*register, tally.value)
+            })
             .map(|(register, tally)| Constant {
                 register,
                 value: tally.value,
@@ -128,7 +133,16 @@ impl Observed {
     }
 }
 
-/// Whether one call has all the values, as far as they are told apart by 32 bits or 64.
+/// A call without what stands in registers, or parts of them, that carry no argument.
+fn masked(call: &Arguments, layout: ArgumentLayout) -> Arguments {
+    let mut masked = *call;
+    for (register, word) in (0..).zip(&mut masked) {
+        *word &= layout.mask(register);
+    }
+    masked
+}
+
+/// Whether one call has all the values.
 fn hold(call: &Arguments, constants: &[Constant]) -> bool {
     constants.iter().all(|constant| {
         let found = call.get(usize::from(constant.register)).copied();
@@ -155,6 +169,27 @@ fn wilson_lower(matches: u32, calls: u32) -> f64 {
 mod tests {
     use super::*;
 
+    /// Every register carries 64 bits of an argument.
+    const ALL: ArgumentLayout = ArgumentLayout(0x0aaa_aaaa);
+
+    #[test]
+    fn only_what_carries_an_argument_is_assumed() {
+        let mut observed = Observed::default();
+        let layout = ArgumentLayout::default().with(1, 32);
+        for burst in 0..20_u64 {
+            // The upper half of the argument's register, and all others, hold what the caller left there.
+            let call = [burst << 32 | 7; CAPTURE_WORDS];
+            observed.add(&[call; 64], layout, &[]);
+        }
+        assert_eq!(
+            observed.stable(),
+            [Constant {
+                register: 1,
+                value: 7
+            }]
+        );
+    }
+
     /// Bursts of 64 calls whose second argument is 5 but for every `miss_every`th call.
     fn observed(bursts: u32, miss_every: u64) -> Observed {
         let mut observed = Observed::default();
@@ -169,7 +204,7 @@ mod tests {
                     words
                 })
                 .collect();
-            observed.add(&burst, &[]);
+            observed.add(&burst, ALL, &[]);
         }
         observed
     }
@@ -195,7 +230,7 @@ mod tests {
     #[test]
     fn one_long_burst_is_not_enough() {
         let mut observed = Observed::default();
-        observed.add(&vec![[7; CAPTURE_WORDS]; 5000], &[]);
+        observed.add(&vec![[7; CAPTURE_WORDS]; 5000], ALL, &[]);
         assert_eq!(observed.stable(), []);
     }
 
@@ -203,7 +238,7 @@ mod tests {
     fn a_value_that_changes_for_good_is_found_again() {
         let mut observed = observed(20, u64::MAX);
         for _ in 0..60 {
-            observed.add(&vec![[3; CAPTURE_WORDS]; 64], &[]);
+            observed.add(&vec![[3; CAPTURE_WORDS]; 64], ALL, &[]);
         }
         assert_eq!(observed.stable().len(), CAPTURE_WORDS);
     }
@@ -219,7 +254,7 @@ mod tests {
             for _ in 0..10 {
                 let mut burst = vec![[9; CAPTURE_WORDS]; 64];
                 burst.iter_mut().take(misses).for_each(|call| call[0] = 1);
-                observed.add(&burst, &constants);
+                observed.add(&burst, ALL, &constants);
             }
             assert_eq!(observed.is_missed(), expect, "{misses}");
         };

@@ -2,13 +2,17 @@
 //!
 //! Why so: the rules can be read and tested in one place. Ahead of contention, what is missing is compiled; when
 //! it is there (seen, not foreseen: a prediction that does not come switches nothing), only what is ready is used: accepted variants are switched to and looked after, untried ones are tried, one at a
-//! time; when it is over, the base is put back, and what was missing is compiled for the next time.
+//! time; when it is over, the base is put back, and what was missing is compiled for the next time. Where it does not
+//! end, there is no next time: after a while what is missing is compiled beside it, at idle priority.
 //!
 //! Not here: heat, verdicts, and carrying it out.
 
 use crate::choice::Advice;
 use tidegate_format::scenario::Scenario;
 use tidegate_types::BootTime;
+
+/// Contention of this age is not waited for any longer.
+const LASTING_S: f64 = 120.0;
 
 /// Where a wish is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,18 +21,29 @@ pub enum Phase {
     Ahead,
     /// It is there.
     Now,
+    /// It is there, and has been for so long that waiting for its end could be waiting for ever.
+    Lasting,
     /// It should be over, or is no longer wished.
     Over,
 }
 
-/// The phase of a wish that holds until `until`.
-pub fn phase(now: BootTime, until: BootTime, is_observed: bool) -> Phase {
+impl Phase {
+    /// Whether contention is there.
+    pub fn is_present(self) -> bool {
+        matches!(self, Self::Now | Self::Lasting)
+    }
+}
+
+/// The phase of a wish that holds until `until`; `since` is when its contention began, or is expected to.
+pub fn phase(now: BootTime, (since, until): (BootTime, BootTime), is_observed: bool) -> Phase {
     if now >= until {
         Phase::Over
-    } else if is_observed {
+    } else if !is_observed {
+        Phase::Ahead
+    } else if now.seconds_since(since) < LASTING_S {
         Phase::Now
     } else {
-        Phase::Ahead
+        Phase::Lasting
     }
 }
 
@@ -111,7 +126,7 @@ fn switch(phase: Phase, scenario: Scenario, known: &Known) -> Option<Action> {
     if known.on_trial {
         return None;
     }
-    let wanted = phase == Phase::Now && known.advice == Advice::Use && known.has_variant;
+    let wanted = phase.is_present() && known.advice == Advice::Use && known.has_variant;
     // Before the contention what somebody else switched by command stays; what is left of an earlier one does not, and
     // afterwards the base is right.
     let to = match (wanted, phase) {
@@ -132,12 +147,12 @@ fn work(phase: Phase, known: &Known, tried: bool) -> Option<Action> {
     match (phase, known.advice) {
         (_, Advice::KeepBase | Advice::Wait) => None,
         // What is not ready at the onset has to wait: compiling then would add to the contention.
-        (Phase::Ahead | Phase::Over, _) if missing => Some(Action::Prepare {
+        (Phase::Ahead | Phase::Over | Phase::Lasting, _) if missing => Some(Action::Prepare {
             function,
             with_placebo,
         }),
-        (Phase::Now, Advice::Try) if !missing && !tried => Some(Action::Try { function }),
-        (Phase::Now, Advice::Use) if !missing && !tried && known.is_check_due => {
+        (Phase::Now | Phase::Lasting, Advice::Try) if !missing && !tried => Some(Action::Try { function }),
+        (Phase::Now | Phase::Lasting, Advice::Use) if !missing && !tried && known.is_check_due => {
             Some(Action::Check { function })
         }
         _ => None,
@@ -229,6 +244,8 @@ mod tests {
     #[test]
     fn at_the_onset_only_what_is_ready_is_used() {
         check(Phase::Now, KNOWN, &[]);
+        check(Phase::Lasting, KNOWN, &[PREPARE]);
+        check(Phase::Lasting, ACCEPTED, &[TO_CPU]);
         check(Phase::Now, LOADED, &[Action::Try { function: 1 }]);
         check(Phase::Now, ACCEPTED, &[TO_CPU]);
         check(
@@ -334,12 +351,16 @@ mod tests {
 
     #[test]
     fn phases() {
-        let check = |now, is_observed, expect| {
-            assert_eq!(phase(BootTime(now), BootTime(20), is_observed), expect);
+        let check = |now_s, is_observed, expect| {
+            let times = [10.0, 200.0].map(BootTime::from_seconds);
+            let now = BootTime::from_seconds(now_s);
+            assert_eq!(phase(now, (times[0], times[1]), is_observed), expect);
         };
-        check(9, false, Phase::Ahead);
-        check(9, true, Phase::Now);
-        check(20, false, Phase::Over);
-        check(20, true, Phase::Over);
+        check(9.0, false, Phase::Ahead);
+        check(9.0, true, Phase::Now);
+        check(129.0, true, Phase::Now);
+        check(131.0, true, Phase::Lasting);
+        check(200.0, false, Phase::Over);
+        check(200.0, true, Phase::Over);
     }
 }

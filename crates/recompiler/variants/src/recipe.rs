@@ -8,7 +8,8 @@
 
 use std::fmt;
 use std::str::FromStr;
-use tidegate_format::request::{ARGUMENT_REGISTERS, Constant, INTEGER_REGISTERS};
+use tidegate_format::arguments::{ARGUMENT_REGISTERS, INTEGER_REGISTERS};
+use tidegate_format::request::Constant;
 use tidegate_format::scenario::Scenario;
 
 /// One way to make a variant.

@@ -10,6 +10,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 use tidegate_format::FunctionHash;
+use tidegate_format::arguments::ArgumentLayout;
 use tidegate_format::message::{
     ALL_FUNCTIONS, CAPTURE_CALLS, CAPTURE_WORDS, HEADER_BYTES, Header, MessageError, Reason, Reply, Request,
 };
@@ -69,6 +70,8 @@ pub struct FunctionInfo {
     pub address: u64,
     /// Length of its blob.
     pub blob_bytes: u32,
+    /// Where its arguments travel.
+    pub arguments: ArgumentLayout,
     /// What its slot leads to.
     pub current: Scenario,
     /// What is loaded for it.
@@ -553,6 +556,7 @@ fn function_infos(first: u32, list: tidegate_format::message::FunctionList<'_>) 
         hash: entry.hash,
         address: entry.address,
         blob_bytes: entry.blob_bytes,
+        arguments: entry.arguments,
         current: entry.scenario,
         loaded: Scenario::ALL
             .into_iter()

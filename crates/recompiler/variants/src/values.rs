@@ -9,6 +9,7 @@ use crate::constants::Observed;
 use crate::recipe::Recipe;
 use crate::session::Arguments;
 use std::collections::{BTreeMap, BTreeSet};
+use tidegate_format::arguments::ArgumentLayout;
 use tidegate_format::request::Constant;
 
 /// Looks per burst, on average: five looks a second, one burst a second.
@@ -68,11 +69,17 @@ impl Values {
         Some(function)
     }
 
-    /// Adds a burst; `in_use` is what the function runs now.
-    pub(crate) fn add(&mut self, process: u32, function: u32, calls: &[Arguments], in_use: Option<&Recipe>) {
+    /// Adds a burst of a function whose arguments travel so; `in_use` is what the function runs now.
+    pub(crate) fn add(
+        &mut self,
+        (process, function): (u32, u32),
+        layout: ArgumentLayout,
+        calls: &[Arguments],
+        in_use: Option<&Recipe>,
+    ) {
         let assumed = in_use.map_or(&[][..], |recipe| &recipe.constants);
         let observed = self.observed.entry((process, function)).or_default();
-        observed.add(calls, assumed);
+        observed.add(calls, layout, assumed);
         if !assumed.is_empty() && observed.is_missed() {
             self.given_up.insert((process, function, assumed.to_vec()));
             self.chosen.remove(&(process, function));
@@ -99,6 +106,8 @@ impl Values {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const ALL: ArgumentLayout = ArgumentLayout(0x0aaa_aaaa);
     use tidegate_format::message::CAPTURE_WORDS;
     use tidegate_format::scenario::Scenario;
 
@@ -120,21 +129,21 @@ mod tests {
     #[test]
     fn what_still_holds_is_assumed_without_what_does_not() {
         let mut values = Values::new(1);
-        (0..8).for_each(|_| values.add(1, 2, &[[3; CAPTURE_WORDS]; 64], None));
+        (0..8).for_each(|_| values.add((1, 2), ALL, &[[3; CAPTURE_WORDS]; 64], None));
         let recipe = Recipe {
             constants: values.stable(1, 2),
             ..Recipe::plain(Scenario::Cpu)
         };
         let mut other = [3; CAPTURE_WORDS];
         other[CAPTURE_WORDS - 1] = 9;
-        (0..2).for_each(|_| values.add(1, 2, &[other; 64], Some(&recipe)));
+        (0..2).for_each(|_| values.add((1, 2), ALL, &[other; 64], Some(&recipe)));
         let kept = values.stable(1, 2);
         assert_eq!(kept, recipe.constants[..CAPTURE_WORDS - 1]);
         let recipe = Recipe {
             constants: kept.clone(),
             ..recipe
         };
-        (0..20).for_each(|_| values.add(1, 2, &[other; 64], Some(&recipe)));
+        (0..20).for_each(|_| values.add((1, 2), ALL, &[other; 64], Some(&recipe)));
         assert_eq!(values.stable(1, 2), kept, "and goes on to be");
     }
 
@@ -142,7 +151,7 @@ mod tests {
     fn what_was_missed_is_not_assumed_again() {
         let mut values = Values::new(1);
         let usual = [[3; CAPTURE_WORDS]; 64];
-        (0..8).for_each(|_| values.add(1, 2, &usual, None));
+        (0..8).for_each(|_| values.add((1, 2), ALL, &usual, None));
         let constants = values.stable(1, 2);
         assert_eq!(constants.len(), CAPTURE_WORDS);
         let recipe = Recipe {
@@ -150,10 +159,10 @@ mod tests {
             ..Recipe::plain(Scenario::Cpu)
         };
         let other = [[4; CAPTURE_WORDS]; 64];
-        (0..2).for_each(|_| values.add(1, 2, &other, Some(&recipe)));
-        (0..20).for_each(|_| values.add(1, 2, &usual, None));
+        (0..2).for_each(|_| values.add((1, 2), ALL, &other, Some(&recipe)));
+        (0..20).for_each(|_| values.add((1, 2), ALL, &usual, None));
         assert_eq!(values.stable(1, 2), []);
-        (0..40).for_each(|_| values.add(1, 2, &other, None));
+        (0..40).for_each(|_| values.add((1, 2), ALL, &other, None));
         assert_eq!(values.stable(1, 2).len(), CAPTURE_WORDS);
         values.retain(|process| process != 1);
         assert_eq!(values.stable(1, 2), []);

@@ -12,7 +12,8 @@ use llvm_sys::LLVMTailCallKind::LLVMTailCallKindMustTail;
 use llvm_sys::core::*;
 use llvm_sys::prelude::*;
 use llvm_sys::{LLVMIntPredicate, LLVMTypeKind};
-use tidegate_format::request::{Constant, FLOAT_REGISTERS, INTEGER_REGISTERS};
+use tidegate_format::request::Constant;
+use tidegate_partition::arguments::{Argument, arguments};
 use tidegate_partition::llvm;
 use tidegate_partition::llvm::{Module, Value};
 
@@ -51,45 +52,16 @@ pub(crate) fn specialise(module: Module, root: Value, constants: &[Constant]) ->
 
 /// The parameters that the constants stand for, as far as they are known and used.
 fn assumptions(root: Value, constants: &[Constant]) -> Vec<Assumption> {
-    let (mut integers, mut floats) = (0, 0);
-    let mut assumptions = Vec::new();
-    for index in 0..llvm!(LLVMCountParams(root.0)) {
-        let parameter = Value(llvm!(LLVMGetParam(root.0, index)));
-        let has = |name: &&str| root.has_attribute_at(index + 1, name);
-        if ["inreg", "nest", "inalloca", "preallocated"].iter().any(has) {
-            break;
-        }
-        // Lies in the caller's frame, in no register.
-        if has(&"byval") {
-            continue;
-        }
-        let kind = llvm!(LLVMTypeOf(parameter.0));
-        let register = match llvm!(LLVMGetTypeKind(kind)) {
-            LLVMTypeKind::LLVMPointerTypeKind => {
-                integers += 1;
-                None
-            }
-            LLVMTypeKind::LLVMIntegerTypeKind if llvm!(LLVMGetIntTypeWidth(kind)) <= 64 => {
-                integers += 1;
-                (integers <= INTEGER_REGISTERS).then(|| integers - 1)
-            }
-            LLVMTypeKind::LLVMFloatTypeKind | LLVMTypeKind::LLVMDoubleTypeKind => {
-                floats += 1;
-                (floats <= FLOAT_REGISTERS).then(|| INTEGER_REGISTERS + floats - 1)
-            }
-            _ => break,
-        };
+    let assumption = |argument: Argument| {
         let constant = constants
             .iter()
-            .find(|constant| Some(constant.register) == register);
-        if let Some(constant) = constant.filter(|_| parameter.use_count() > 0) {
-            assumptions.push(Assumption {
-                parameter,
-                value: constant.value,
-            });
-        }
-    }
-    assumptions
+            .find(|constant| constant.register == argument.register)?;
+        Some(Assumption {
+            parameter: argument.parameter,
+            value: constant.value,
+        })
+    };
+    arguments(root).into_iter().filter_map(assumption).collect()
 }
 
 /// The integer type of a parameter's bits.

@@ -42,6 +42,7 @@ impl Chain {
     pub(super) fn apps() -> [Watched; 2] {
         let front = Watched {
             limit_cores: None,
+            may_switch: false,
             ..limited(FRONT)
         };
         [front, limited(BACK)]

@@ -163,6 +163,7 @@ fn limited(name: &str) -> Watched {
         name: name.to_owned(),
         class: "standard",
         limit_cores: Some(LIMIT_CORES),
+        may_switch: false,
     }
 }
 

@@ -55,7 +55,7 @@ impl Cell {
         }
     }
 
-    /// Adds a round of one build: CPU nanoseconds per unit.
+    /// Adds a round of one build: nanoseconds per unit.
     pub(crate) fn add(&mut self, arm: Arm, cost: f64) {
         self.costs[arm as usize].push(cost);
     }
@@ -81,6 +81,8 @@ pub(crate) struct Stage {
     folder: PathBuf,
     server: Server,
     neighbour: PathBuf,
+    /// A program that suffers from others' use of memory.
+    victim: PathBuf,
     quick: bool,
     /// The core of all builds.
     core: usize,
@@ -89,15 +91,14 @@ pub(crate) struct Stage {
 impl Stage {
     /// Serves the runtimes, and builds the neighbour.
     pub(crate) fn new(tools: &Tools, folder: &Path, workspace: &Workspace, quick: bool) -> Result<Self> {
-        let neighbour = folder.join("neighbour");
-        let source = workspace.root.join("xtask/bench/neighbour.c");
-        succeed(
-            Command::new("clang-22")
-                .arg("-O2")
-                .arg(source)
-                .arg("-o")
-                .arg(&neighbour),
-        )?;
+        let build = |name: &str, source: &str| -> Result<PathBuf> {
+            let out = folder.join(name);
+            let mut command = Command::new("clang-22");
+            command
+                .args(["-O2", "-pthread"])
+                .arg(workspace.root.join("xtask/bench").join(source));
+            succeed(command.arg("-o").arg(&out)).map(|()| out)
+        };
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         if cores < 2 {
             bail!("a neighbour on another core needs two cores");
@@ -105,7 +106,8 @@ impl Stage {
         Ok(Self {
             folder: folder.to_path_buf(),
             server: tools.serve(folder)?,
-            neighbour,
+            neighbour: build("neighbour", "neighbour.c")?,
+            victim: build("victim", "kernels/chase.c")?,
             quick,
             core: cores - 1,
         })
@@ -115,13 +117,14 @@ impl Stage {
         self.server.board()
     }
 
-    /// Contends for the builds' core, or from another core for the bandwidth of memory.
+    /// Contends for the builds' core, or from another core for what both use.
     fn contend(&self, scenario: Scenario) -> Result<Neighbour> {
         let core = if scenario == Scenario::Cpu { self.core } else { 0 };
         let child = Command::new("taskset")
             .args(["--cpu-list", &core.to_string()])
             .arg(&self.neighbour)
-            .arg(scenario.to_string())
+            .arg(contended(scenario))
+            .current_dir(&self.folder)
             .stdout(Stdio::null())
             .spawn()
             .context("cannot start the neighbour (taskset is needed)")?;
@@ -148,7 +151,14 @@ impl Stage {
         let mut resident = self.start(built, Arm::Tidegate)?;
         let (board, process) = (self.board(), resident.id());
         let mut compared = 0;
-        for scenario in [Wire::Cpu, Wire::Memory, Wire::Neighbour, Wire::Placebo] {
+        for scenario in [
+            Wire::Cpu,
+            Wire::Memory,
+            Wire::Disk,
+            Wire::Network,
+            Wire::Neighbour,
+            Wire::Placebo,
+        ] {
             for candidate in 0..CANDIDATES_MAX {
                 let recipe = Recipe {
                     candidate,
@@ -204,6 +214,42 @@ impl Stage {
         orchestrator.submit(Vec::new());
         drop(neighbour);
         Ok(cell)
+    }
+
+    /// What a victim on another core pays per unit, in nanoseconds, beside the base and beside the first variant that is
+    /// there to spare it, in turns. None where there is no such variant.
+    pub(crate) fn spare(&self, built: &Built, rounds: usize) -> Result<Option<(Vec<f64>, Vec<f64>)>> {
+        let mut app = self.start(built, Arm::Tidegate)?;
+        let (board, process) = (self.board(), app.id());
+        let recipe = Recipe::plain(Wire::Neighbour);
+        let prepared = board.prepare_recipe(process, &recipe, |_| true)?;
+        if !prepared.iter().any(|prepared| prepared.outcome.is_ok()) {
+            return Ok(None);
+        }
+        let mut victim = Resident::start(&self.victim, &[], &board.options().socket_path)?;
+        victim.pin(0)?;
+        let units = (TURN_NS / victim.measure("run 2")?.max(1.0)).ceil().max(1.0) as u64;
+        let mut beside = |scenario| -> Result<f64> {
+            board.switch(process, None, scenario)?;
+            app.order("go")?;
+            let cost = victim.measure(&format!("run {units}"))?;
+            app.ask("halt")?;
+            Ok(cost)
+        };
+        let (mut base, mut variant) = (Vec::new(), Vec::new());
+        for round in 0..rounds {
+            let mut order = [Wire::Base, Wire::Neighbour];
+            order.rotate_left(round % 2);
+            for scenario in order {
+                let costs = if scenario == Wire::Base {
+                    &mut base
+                } else {
+                    &mut variant
+                };
+                costs.push(beside(scenario)?);
+            }
+        }
+        Ok(Some((base, variant)))
     }
 
     fn orchestrator(&self, kernel: &Kernel, scenario: Scenario) -> Result<Orchestrator> {
@@ -270,11 +316,7 @@ impl Stage {
     /// What the slots lead to, in words.
     fn in_use(&self, process: u32, scenario: Scenario) -> Result<String> {
         let mut words = Vec::new();
-        let wire = if scenario == Scenario::Cpu {
-            Wire::Cpu
-        } else {
-            Wire::Memory
-        };
+        let wire = wire(scenario);
         for info in self.board().functions(process)? {
             if info.current == wire {
                 let recipe = self.board().recipe_of(process, info.index, wire)?;
@@ -326,6 +368,26 @@ fn wish(kernel: &Kernel, process: u32, scenario: Scenario, from_s: f64) -> Wish 
         mode: Mode::Enforce,
         prediction: None,
         is_observed: from_s < 0.0,
+    }
+}
+
+fn wire(scenario: Scenario) -> Wire {
+    match scenario {
+        Scenario::Cpu => Wire::Cpu,
+        Scenario::Memory => Wire::Memory,
+        Scenario::Disk => Wire::Disk,
+        Scenario::Network => Wire::Network,
+        Scenario::Neighbour => Wire::Neighbour,
+    }
+}
+
+/// What the neighbour contends for.
+fn contended(scenario: Scenario) -> &'static str {
+    match scenario {
+        Scenario::Cpu => "cpu",
+        Scenario::Memory | Scenario::Neighbour => "memory",
+        Scenario::Disk => "disk",
+        Scenario::Network => "network",
     }
 }
 

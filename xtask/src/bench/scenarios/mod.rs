@@ -1,6 +1,7 @@
 //! `cargo xtask bench scenarios`: what tidegate chooses against the best build that cannot change its mind.
 //!
-//! Kernels and whole programs run beside a neighbour that contends for their core or for the bandwidth of memory. In
+//! Kernels and whole programs run beside a neighbour that contends for their core, for the bandwidth of memory, for the
+//! disk or for loopback; under the scenario `neighbour` it is the one who is to be spared, and contends for memory. In
 //! each cell (a program under a neighbour) the real orchestrator watches, compiles, tries and confirms; then its choice
 //! takes turns with static builds of the same source. The best static build is the one with the least geometric mean
 //! over all cells. One that contracts floating point is shown too, unbounded: it computes something else.
@@ -22,6 +23,7 @@ use cell::{Cell, Stage};
 use kernels::Kernel;
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use tidegate_types::Scenario;
 
 /// The least geometric mean of best static build over choice.
 const MEAN_LEAST: f64 = 1.0;
@@ -70,15 +72,20 @@ pub(crate) fn run(workspace: &Workspace, arguments: &ScenariosArguments, keep: b
     }
     let stage = Stage::new(&tools, &folder, workspace, arguments.quick)?;
     let rounds = if arguments.quick { 9 } else { arguments.rounds };
-    let (mut cells, mut compared) = (Vec::new(), 0);
+    let (mut cells, mut spared, mut compared) = (Vec::new(), Vec::new(), 0);
     for kernel in &kernels {
         eprintln!("{}: building", kernel.name);
         let built = Built::build(kernel, &tools, &folder)?;
         compared += stage.check_candidates(kernel, &built)?;
-        for scenario in kernels::SCENARIOS {
+        for &scenario in kernel.scenarios {
             let cell = stage.play(kernel, &built, scenario, rounds)?;
             eprintln!("{}, {scenario}: {}", kernel.name, cell.chosen);
             cells.push(cell);
+        }
+        if kernel.scenarios.contains(&Scenario::Neighbour)
+            && let Some((base, variant)) = stage.spare(&built, rounds)?
+        {
+            spared.push((kernel.name, paired_ratio(&base, &variant)));
         }
     }
     let place = if keep {
@@ -88,6 +95,10 @@ pub(crate) fn run(workspace: &Workspace, arguments: &ScenariosArguments, keep: b
     };
     write_rounds(&cells, &place)?;
     let mut report = report(&cells);
+    for (kernel, ratio) in spared {
+        let name = format!("a victim's cost beside {kernel}: base / variant");
+        report.estimate(&name, ratio, "ratio", None);
+    }
     report.value(
         "candidates equal to the base on random inputs",
         f64::from(compared),
@@ -96,7 +107,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &ScenariosArguments, keep: b
     );
     report
         .notes
-        .push("Raw rounds, in nanoseconds of CPU time per unit: `scenarios.csv`.".to_owned());
+        .push("Raw rounds, in nanoseconds per unit: `scenarios.csv`.".to_owned());
     Ok(report)
 }
 
@@ -202,8 +213,8 @@ fn half_width(ratio: Estimate) -> f64 {
 
 fn notes(cells: &[Cell], (below, inconclusive): (&[String], &[String]), report: &mut Report) {
     report.notes.push(format!(
-        "A ratio is CPU time per unit of the best static build over that of tidegate's choice: above 1 tidegate needs less. \
-         Static builds: {}, by the same compiler, none of which contracts floating point.",
+        "A ratio is CPU time (under disk and network: elapsed time) per unit of the best static build over that of \
+         tidegate's choice: above 1 tidegate needs less. Static builds: {}, by the same compiler, none of which contracts floating point.",
         Arm::STATIC.map(|arm| arm.to_string()).join(", ")
     ));
     let list = |names: &[String]| {
@@ -228,7 +239,7 @@ fn notes(cells: &[Cell], (below, inconclusive): (&[String], &[String]), report: 
 }
 
 fn write_rounds(cells: &[Cell], path: &std::path::Path) -> Result<()> {
-    let mut text = "kernel,scenario,round,build,cpu_ns_per_unit\n".to_owned();
+    let mut text = "kernel,scenario,round,build,ns_per_unit\n".to_owned();
     for cell in cells {
         for arm in Arm::ALL {
             for (round, cost) in cell.rounds(arm).iter().enumerate() {
@@ -245,7 +256,6 @@ fn write_rounds(cells: &[Cell], path: &std::path::Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tidegate_types::Scenario;
 
     fn cell(costs: [f64; 6]) -> Cell {
         let mut cell = Cell::new("k", Scenario::Cpu);

@@ -118,6 +118,7 @@ fn watched(name: &str, class: &'static str, limit_cores: Option<f64>) -> Watched
         name: name.to_owned(),
         class,
         limit_cores,
+        may_switch: false,
     }
 }
 

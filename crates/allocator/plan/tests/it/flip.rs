@@ -90,6 +90,26 @@ fn nothing_is_handed_over_long_before_its_time() {
 }
 
 #[test]
+fn code_is_wished_while_contention_makes_wait_and_no_longer() {
+    let mut world = World::new(SHARED);
+    let wish = |world: &mut World, ebbing| {
+        let mut entry = onset(limit_of("web"), 0.9, 140.0, 0.8);
+        entry.ongoing_since = Some(at(98.0).boot);
+        entry.ebbing = ebbing;
+        world.sample(99.0, &[], &[]);
+        world.foresee(99.0, vec![entry]);
+        world.plan(99.0).recompiles.remove(0)
+    };
+    let there = wish(&mut world, false);
+    assert_eq!((there.prediction, there.by), (None, at(98.0).boot));
+    let ebbing = wish(&mut world, true);
+    assert!(
+        ebbing.prediction.is_some(),
+        "made ready, not switched to: {ebbing:?}"
+    );
+}
+
+#[test]
 fn without_an_onset_the_lease_ends_and_with_one_it_ends_after_the_crowd() {
     let mut world = World::new(SHARED);
     world.sample(99.0, &[], &[]);

@@ -198,6 +198,7 @@ pub(crate) fn onset(unit: Unit, probability: f64, onset_s: f64, cores: f64) -> M
         end: Some(around(onset_s + 6.0, 0.5)),
         peak: Some(around(cores, 0.05)),
         peak_censored: false,
+        ebbing: false,
         drivers,
         reason: "a burst every 45 s".into(),
         source: Source::Periodic,

@@ -87,6 +87,7 @@ pub(crate) fn entry(
             .labeller
             .open()
             .map(|open| BootTime::from_seconds(open.begin_s)),
+        ebbing: state.labeller.label() == Label::Ending,
         demoted,
     };
     let prediction = prediction.map(|prediction| Prediction {

@@ -42,6 +42,7 @@ fn map(id: u64, made: Moment) -> ContentionMap {
         end: None,
         peak: None,
         peak_censored: false,
+        ebbing: false,
         drivers: Vec::new(),
         reason: "it repeats".to_owned(),
         source: Source::Periodic,

@@ -124,12 +124,13 @@ fn function_lists_hold_whole_entries_only() {
         address: 0x40_1000,
         code_bytes: 64,
         blob_bytes: 4096,
+        arguments: ArgumentLayout::default().with(1, 32),
         scenario: Scenario::Cpu,
         loaded: 0b10,
         reason: Reason::None,
         name: "longest_match",
     };
-    let mut buffer = [0_u8; 120];
+    let mut buffer = [0_u8; 128];
     let mut writer = FunctionListWriter::new(&mut buffer);
     let mut count = 0;
     while writer.push(&entry) {

@@ -1,10 +1,11 @@
 //! Sealed records: blob, image, request, answer.
 
 use proptest::prelude::*;
+use tidegate_format::arguments::ARGUMENT_REGISTERS;
 use tidegate_format::blob::{AnchorName, Blob, name_table};
 use tidegate_format::image::{CpuFeatures, Image, ImageParts, Relocation, RelocationKind, RelocationTarget};
 use tidegate_format::request::{
-    ARGUMENT_REGISTERS, CompileError, CompileErrorKind, Constant, REQUEST_VERSION, Request, Response,
+    CompileError, CompileErrorKind, Constant, REQUEST_VERSION, Request, Response,
 };
 use tidegate_format::scenario::Scenario;
 use tidegate_format::section::AnchorKind;

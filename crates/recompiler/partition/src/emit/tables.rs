@@ -7,6 +7,7 @@
 use super::library::{self, Libraries};
 use super::threads;
 use super::{Switchable, associate, c_name, pointer_type};
+use crate::arguments;
 use crate::early::{Plan, Symbol};
 use crate::llvm;
 use crate::llvm::{Module, Value};
@@ -112,7 +113,7 @@ impl<'a> Tables<'a> {
             number(function.chosen.instructions),
             hash_bytes,
             stub,
-            number(0),
+            number(arguments::layout(owner).0),
         ];
         self.fill(record, values.to_vec());
         self.kept.push(function.slot);

@@ -37,6 +37,8 @@ const HALF_LIFE_S: f64 = 120.0;
 const FREQUENCY_HZ: u32 = 97;
 /// Below this weight of samples a process is not known well enough.
 const LEAST_SAMPLES: f64 = 50.0;
+/// What comes so much earlier than most likely is still what was foretold.
+const EARLY_S: f64 = 5.0;
 /// How long a wish that is over is kept in mind, so that what was missing is compiled afterwards.
 const AFTERWARDS_S: f64 = 600.0;
 
@@ -244,7 +246,9 @@ impl Conductor {
                 (&known.wish.app, known.wish.scenario) == (&wish.app, wish.scenario) && known.submitted_last
             });
             if wish.is_observed && wish.prediction.is_none() {
-                wish.prediction = before.and_then(|known| known.wish.prediction);
+                wish.prediction = before
+                    .filter(|known| foretold(&known.wish, wish.by))
+                    .and_then(|known| known.wish.prediction);
             }
             self.wishes
                 .retain(|known| (&known.wish.app, known.wish.scenario) != (&wish.app, wish.scenario));
@@ -270,7 +274,7 @@ impl Conductor {
             let phase = if over {
                 Phase::Over
             } else {
-                phase(now, known.wish.until, known.wish.is_observed)
+                phase(now, (known.wish.by, known.wish.until), known.wish.is_observed)
             };
             for process in &known.wish.processes {
                 let present = by_process.get(process).map(|(phase, _)| urgency(*phase));
@@ -283,7 +287,7 @@ impl Conductor {
         let goes_on = trial.is_some_and(|job| {
             let wish = by_process.get(&job.subject.process);
             wish.is_some_and(|(phase, wish)| {
-                *phase == Phase::Now && wire(wish.scenario) == job.subject.scenario
+                phase.is_present() && wire(wish.scenario) == job.subject.scenario
             })
         });
         if trial.is_some() {
@@ -423,7 +427,10 @@ impl Conductor {
                 }
                 _ => None,
             };
-            self.values.add(process, function, &calls, in_use.as_ref());
+            let layout = infos.get(function as usize).map(|info| info.arguments);
+            let subject = (process, function);
+            self.values
+                .add(subject, layout.unwrap_or_default(), &calls, in_use.as_ref());
         } else if !on_trial {
             let hot = hot
                 .iter()
@@ -610,7 +617,7 @@ fn urgency(phase: Phase) -> u8 {
     match phase {
         Phase::Over => 0,
         Phase::Ahead => 1,
-        Phase::Now => 2,
+        Phase::Now | Phase::Lasting => 2,
     }
 }
 
@@ -652,6 +659,11 @@ fn plain(scenario: Scenario) -> tidegate_types::Scenario {
     }
 }
 
+/// Whether contention that began at `begin` is the one that the wish before was about, and not another before it.
+fn foretold(before: &Wish, begin: BootTime) -> bool {
+    before.is_observed || begin.plus_seconds(EARLY_S) >= before.by
+}
+
 /// Why a process is switched, in words.
 fn reason(phase: Phase, wish: &Wish) -> String {
     let scenario = wish.scenario;
@@ -664,12 +676,41 @@ fn reason(phase: Phase, wish: &Wish) -> String {
         }
         (Phase::Over, None) => format!("the contention that asked for {scenario} is over"),
         (Phase::Ahead, _) => format!("the contention that asked for {scenario} is over, until the next one"),
-        (Phase::Now, Some(prediction)) => {
+        (Phase::Now | Phase::Lasting, Some(prediction)) => {
             format!(
                 "the contention that prediction p{} foretold for {scenario} is there",
                 prediction.0
             )
         }
-        (Phase::Now, None) => format!("contention that nobody foretold asks for {scenario}"),
+        (Phase::Now | Phase::Lasting, None) => format!("contention that nobody foretold asks for {scenario}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidegate_types::{AppName, PredictionId};
+
+    #[test]
+    fn only_what_comes_about_when_it_was_due_was_foretold() {
+        let mut before = Wish {
+            app: AppName::new("web"),
+            processes: Vec::new(),
+            cores: Vec::new(),
+            scenario: tidegate_types::Scenario::Cpu,
+            by: BootTime::from_seconds(100.0),
+            until: BootTime::from_seconds(130.0),
+            mode: Mode::Enforce,
+            prediction: Some(PredictionId(1)),
+            is_observed: false,
+        };
+        assert!(foretold(&before, BootTime::from_seconds(97.0)));
+        assert!(foretold(&before, BootTime::from_seconds(104.0)));
+        assert!(!foretold(&before, BootTime::from_seconds(70.0)));
+        before.is_observed = true;
+        assert!(
+            foretold(&before, BootTime::from_seconds(70.0)),
+            "it still goes on"
+        );
     }
 }

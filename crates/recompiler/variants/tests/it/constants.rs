@@ -68,9 +68,15 @@ fn check_filter(test: &str, other: &str, expect_stable: bool) {
     let child = bench.run(&["120", "1", other]);
     let process = child.id();
     wait_until("the runtime connects", || board.is_connected(process));
+    let functions = board.functions(process).unwrap();
+    let layout = functions
+        .iter()
+        .find(|info| info.name == "filter")
+        .unwrap()
+        .arguments;
     let mut observed = Observed::default();
     for _ in 0..24 {
-        observed.add(&burst(board, process), &[]);
+        observed.add(&burst(board, process), layout, &[]);
     }
     let constants = observed.stable();
     let taps = constants.iter().find(|constant| constant.register == 3);
