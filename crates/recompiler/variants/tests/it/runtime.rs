@@ -249,6 +249,20 @@ fn a_fork_child_starts_at_the_base_and_is_found() {
     assert!(output.contains("child bad=0"), "{output}");
 }
 
+#[test]
+fn a_fork_child_under_a_seccomp_filter_has_no_helper() {
+    let Some(bench) = Bench::new("a_fork_child_under_a_seccomp_filter", &[]) else {
+        return;
+    };
+    let server = bench.serve();
+    let child = bench.run(&["1", "1", "kill"]);
+    let (process, board) = (child.id(), server.board());
+    wait_until("the runtime connects", || board.is_connected(process));
+    load(board, process, Scenario::Cpu, 3).unwrap();
+    board.switch(process, None, Scenario::Cpu).unwrap();
+    assert_eq!(value(&output_of(child), "bad"), 0);
+}
+
 /// A daemon that goes away or stands still: the slot is read from outside, in the process's memory.
 #[test]
 fn a_daemon_that_closes_leaves_the_base_and_a_new_one_is_found() {
@@ -376,16 +390,19 @@ fn a_program_that_changes_its_user_loses_its_helper_and_runs_the_base() {
         return;
     };
     let server = bench.serve();
-    let child = bench.run(&["60", "1", "user"]);
-    let (process, board) = (child.id(), server.board());
-    wait_until("the runtime connects", || board.is_connected(process));
-    load(board, process, Scenario::Cpu, 3).unwrap();
-    board.switch(process, None, Scenario::Cpu).unwrap();
-    wait_until("the helper is gone", || {
-        proc_text(process, "status").contains("Threads:\t1")
-    });
-    assert!(board.switch(process, None, Scenario::Cpu).is_err());
-    assert_eq!(value(&stop(child), "bad"), 0);
+    // Not dumpable any more, or dumpable again.
+    for arguments in [&["60", "1", "user"][..], &["60", "1", "user", "dumpable"]] {
+        let child = bench.run(arguments);
+        let (process, board) = (child.id(), server.board());
+        wait_until("the runtime connects", || board.is_connected(process));
+        load(board, process, Scenario::Cpu, 3).unwrap();
+        board.switch(process, None, Scenario::Cpu).unwrap();
+        wait_until("the helper is gone", || {
+            proc_text(process, "status").contains("Threads:\t1")
+        });
+        assert!(board.switch(process, None, Scenario::Cpu).is_err());
+        assert_eq!(value(&stop(child), "bad"), 0);
+    }
 }
 
 #[test]
