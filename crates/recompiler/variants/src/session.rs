@@ -18,7 +18,7 @@ use tidegate_format::scenario::Scenario;
 /// The runtime puts the base back after 1.5 s of silence; three heartbeats fit in.
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
 /// A runtime that takes longer for anything but a storm is not waited for.
-const ANSWER_LIMIT: Duration = Duration::from_secs(3);
+pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 /// A new connection introduces itself within this.
 const HELLO_LIMIT: Duration = Duration::from_secs(1);
 /// More functions than any executable has slots.

@@ -8,7 +8,7 @@ use tidegate_format::image::CpuFeatures;
 use tidegate_format::message::Reason;
 use tidegate_format::scenario::Scenario;
 use tidegate_variants::VariantsError;
-use tidegate_variants::client::{Answer, Command, ask};
+use tidegate_variants::client::{Answer, Command, ask, execute};
 use tidegate_variants::inspect::inspect_process;
 use tidegate_variants::switchboard::Switchboard;
 
@@ -225,7 +225,7 @@ fn a_fork_child_starts_at_the_base_and_is_found() {
         return;
     };
     let server = bench.serve();
-    let child = bench.run(&["2", "1", "fork"]);
+    let child = bench.run(&["4", "1", "fork"]);
     let (process, board) = (child.id(), server.board());
     wait_until("the runtime connects", || board.is_connected(process));
     load(board, process, Scenario::Cpu, 3).unwrap();
@@ -437,6 +437,15 @@ fn commands_go_over_the_socket_and_without_a_daemon_the_verb_serves_it() {
         ),
         ("cpu", 1)
     );
+    // Nobody is told of somebody else's process, connected or not.
+    let other = rustix::process::geteuid().as_raw() + 1;
+    for process in [process, std::process::id()] {
+        let refused = execute(server.board(), other, &Command::Inspect { process });
+        assert!(
+            matches!(refused, Err(VariantsError::NotAllowed { .. })),
+            "{refused:?}"
+        );
+    }
     let wrong = ask(options.clone(), &switch("sideways"));
     assert!(matches!(wrong, Err(VariantsError::Remote(_))), "{wrong:?}");
     let unknown = ask(
