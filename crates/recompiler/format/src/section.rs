@@ -328,6 +328,7 @@ refusal_reasons! {
     FileLanguage = 69, "whole file: a language that is not supported yet";
     FileNotOptimised = 70, "whole file: compiled without optimisation";
     Precompiled = 71, "whole crate: it was machine code when it was linked";
+    FileVectorLibrary = 72, "whole file: compiled with -fveclib, whose results differ from the library's";
     LinkTimeOptimisationDropped = 96, "note: -flto was dropped, objects are plain ELF";
 }
 

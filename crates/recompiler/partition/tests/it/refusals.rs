@@ -201,6 +201,7 @@ fn whole_files_are_left_alone_for_a_reason() {
         "FileInstrumented",
     );
     check("-O2 -ffreestanding", "FileFreestanding");
+    check("-O2 -fveclib=libmvec", "FileVectorLibrary");
     check("-O2 -m32 -nostdinc", "FileTarget");
     check("-O2 -mcmodel=large", "FileCodeModel");
     check("-O2 -mcmodel=kernel -fno-pic", "FileCodeModel");
