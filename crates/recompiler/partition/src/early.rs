@@ -77,8 +77,7 @@ pub fn plan(module: Module, level: u32, size_level: u32, options: &Options) -> P
     plan.file_reasons.extend(select::file_refusal(module));
     plan.file_reasons
         .extend((level == 0).then_some(RefusalReason::FileNotOptimised));
-    let refuses = |reason: &RefusalReason| *reason < RefusalReason::LinkTimeOptimisationDropped;
-    if plan.file_reasons.iter().any(refuses) {
+    if plan.file_reasons.iter().any(|reason| reason.leaves_file_alone()) {
         return plan;
     }
     let extracted = loops::extract(module, &options.selection);

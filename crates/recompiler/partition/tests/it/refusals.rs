@@ -209,6 +209,39 @@ fn whole_files_are_left_alone_for_a_reason() {
     check("", "FileNotOptimised");
 }
 
+/// What such a file adds is a note that nobody loads; a reader finds it beside those about functions.
+#[test]
+fn a_file_that_is_left_alone_gets_nothing_that_is_loaded() {
+    use object::{Object, ObjectSection, SectionFlags};
+    let alone = "int g(int n) { int s = 0; for (int i = 0; i < n; i++) s ^= i * s; return s; }";
+    let other = "#include <stdarg.h>\nint g(int); int f(int n, ...) { int s = n; for (int i = 0; i < n; i++) s ^= g(i); return s; }
+        int main(void) { return f(0); }";
+    let fixture = Fixture::new(&[("alone.c", alone), ("other.c", other)]);
+    fixture.compile("f", "-O2 -ffreestanding -c alone.c");
+    fixture.compile("f", "-O2 -c other.c");
+    let bytes = std::fs::read(fixture.path("alone.o")).unwrap();
+    let file = object::File::parse(&*bytes).unwrap();
+    let own = file.sections();
+    let own = own.filter(|section| section.name().unwrap().starts_with(".tidegate"));
+    for section in own {
+        let SectionFlags::Elf { sh_flags, .. } = section.flags() else {
+            panic!("not ELF");
+        };
+        assert_eq!(sh_flags.0, 0, "{:?}", section.name());
+    }
+    for linker in ["bfd", "lld"] {
+        fixture.compile(
+            "",
+            &format!("-fuse-ld={linker} -Wl,--gc-sections alone.o other.o -o program"),
+        );
+        let refused = fixture.inspect("program").refused;
+        let mut reasons: Vec<_> = refused.iter().map(|one| (&*one.name, &*one.reason)).collect();
+        reasons.sort_unstable();
+        let expect = [("alone.c", "FileFreestanding"), ("f", "Variadic")];
+        assert_eq!(reasons, expect, "{linker}");
+    }
+}
+
 #[test]
 fn link_time_optimisation_is_dropped_and_recorded() {
     let source = "int f(int n) { int s = 0; for (int i = 0; i < n; i++) s ^= i * s; return s; } int main(void) { return f(3); }";
