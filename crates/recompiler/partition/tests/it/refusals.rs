@@ -175,6 +175,34 @@ fn code_that_allows_other_results_is_refused() {
     assert!(reasons(fused, "f", "-O2 -ffp-contract=on").is_empty());
 }
 
+/// What is added in the order of the lanes depends on how many there are.
+#[test]
+fn loops_that_ask_for_vectors_are_refused_where_they_round() {
+    let sum = |kind: &str, pragma: &str| {
+        format!(
+            "{kind} f(const {kind} *a, int n) {{ {kind} s = 0;\n#pragma clang loop {pragma}\nfor (int i = 0; i < n; i++) s += a[i]; return s; }}"
+        )
+    };
+    for pragma in ["vectorize(enable)", "vectorize_width(4)"] {
+        assert_eq!(
+            reasons(&sum("float", pragma), "f", "-O2"),
+            ["f: FastMath"],
+            "{pragma}"
+        );
+        assert!(reasons(&sum("int", pragma), "f", "-O2").is_empty(), "{pragma}");
+    }
+    for pragma in ["vectorize(disable)", "vectorize_width(1)", "unroll(enable)"] {
+        assert!(reasons(&sum("float", pragma), "f", "-O2").is_empty(), "{pragma}");
+    }
+}
+
+#[test]
+fn another_name_of_a_variable_is_refused() {
+    let source = "static int own; extern int other __attribute__((weak, alias(\"own\")));
+        int f(int n) { for (int i = 0; i < n; i++) other ^= i * own; return other; }";
+    assert_eq!(reasons(source, "f", "-O2"), ["f: ReplaceableBody"]);
+}
+
 #[test]
 fn retpolines_and_kernel_integrity_checks_are_refused() {
     let source = "int f(int (*g)(int), int n) { return n ? g(n) : n; }";
