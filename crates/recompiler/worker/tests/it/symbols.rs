@@ -43,7 +43,7 @@ fn a_variant_asks_for_a_weak_symbol_as_the_base_does() {
 const ALIASES: &str = r#"
 #include "loader.h"
 __attribute__((noinline)) long named(long n) { return n * 3; }
-extern long other(long) __attribute__((alias("named")));
+extern long other(long) __attribute__((weak, alias("named")));
 __attribute__((noinline)) long compares(const long *p, long n) {
   long (*one)(long) = named, (*two)(long) = other;
   long sum = 0;
