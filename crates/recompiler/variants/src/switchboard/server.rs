@@ -113,16 +113,15 @@ fn accept_all(shared: &Arc<Shared>, listener: &UnixListener) {
     };
     while !shared.closing.load(Ordering::Acquire) {
         let _ = poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&interval));
-        loop {
+        let refused = loop {
             match listener.accept() {
                 Ok((stream, _)) => receive(shared, stream),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(_) => {
-                    // No descriptor is free, say: whoever waits is still there afterwards.
-                    thread::sleep(ACCEPT_INTERVAL);
-                    break;
-                }
+                Err(error) => break error,
             }
+        };
+        // No descriptor is free, say: whoever waits is still there afterwards.
+        if refused.kind() != io::ErrorKind::WouldBlock {
+            thread::sleep(ACCEPT_INTERVAL);
         }
     }
 }
