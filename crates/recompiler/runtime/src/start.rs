@@ -159,6 +159,7 @@ extern "C" fn after_fork_in_child() {
     };
     // SAFETY: as above.
     unsafe { runtime.process.alone() }.release();
+    // Its copy of the connection stays open then: to close it takes more calls.
     if !is_welcome() {
         return;
     }
