@@ -15,7 +15,7 @@ pub const FILE_REASONS_VARIABLE: &str = "TIDEGATE_FILE_REASONS";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "four independent facts about a command line"
+    reason = "independent facts about a command line"
 )]
 pub struct Traits {
     /// An argument rules linking out (`-c`, `-E`, `-print-…`, …).
@@ -24,6 +24,8 @@ pub struct Traits {
     pub link_time_optimisation: bool,
     /// `-ffreestanding` was asked for.
     pub freestanding: bool,
+    /// `-fveclib` was asked for: loops may call other mathematics in vectors than what they call one by one.
+    pub vector_library: bool,
     /// The arguments are for one of clang's inner tools (`-cc1`): nothing is added.
     pub inner: bool,
 }
@@ -75,6 +77,8 @@ pub fn traits(arguments: &[OsString]) -> Traits {
             "-fno-lto" => traits.link_time_optimisation = false,
             "-fhosted" => traits.freestanding = false,
             "-ffreestanding" | "-mkernel" | "-fapple-kext" => traits.freestanding = true,
+            "-fveclib=none" => traits.vector_library = false,
+            _ if text.starts_with("-fveclib=") => traits.vector_library = true,
             _ if text == "-flto" || text.starts_with("-flto=") => traits.link_time_optimisation = true,
             _ => {}
         }
@@ -178,6 +182,7 @@ pub fn linked(plan: &str) -> Option<Linked> {
 pub fn file_reasons(traits: Traits) -> String {
     let rules = [
         (traits.freestanding, RefusalReason::FileFreestanding),
+        (traits.vector_library, RefusalReason::FileVectorLibrary),
         (
             traits.link_time_optimisation,
             RefusalReason::LinkTimeOptimisationDropped,
@@ -280,5 +285,7 @@ mod tests {
     fn what_only_the_command_line_tells_goes_to_the_plugin() {
         assert_eq!(file_reasons(traits(&words("-flto -ffreestanding"))), "66,96");
         assert_eq!(file_reasons(traits(&words("-O2"))), "");
+        assert_eq!(file_reasons(traits(&words("-fveclib=libmvec"))), "72");
+        assert_eq!(file_reasons(traits(&words("-fveclib=SVML -fveclib=none"))), "");
     }
 }

@@ -166,8 +166,10 @@ impl<'a> Program<'a> {
     }
 
     fn refused(&self) -> Result<Vec<RefusedFunction>, DriverError> {
-        let section = self.section(REFUSED_SECTION);
-        let records = Refusal::read_all(section.bytes).enumerate();
+        let all = self.elf.sections();
+        let all = all.filter(|section| section.name() == Ok(REFUSED_SECTION));
+        let records =
+            all.flat_map(|section| Refusal::read_all(section.data().unwrap_or_default()).enumerate());
         let refused = records.map(|(index, record)| {
             let record = record.map_err(self.error(REFUSED_SECTION, index))?;
             Ok(RefusedFunction {

@@ -14,7 +14,7 @@
 //! | `.tidegate.blobs` | alloc, link-order of the body | [blobs](crate::blob), 8-aligned, sealed records |
 //! | `.tidegate.names` | alloc, link-order of the body | function names, UTF-8, without a terminator |
 //! | `.tidegate.slots` | alloc, write, a section group of its own | one 8-byte cell per function: the address that its calls take |
-//! | `.tidegate.refused` | alloc, link-order of the function | [`Refusal`]s, 8-aligned, one after the other |
+//! | `.tidegate.refused` | alloc, link-order of the function; not alloc for a whole file that is left alone | [`Refusal`]s, 8-aligned, one after the other; where both kinds are linked there may be two sections |
 //! | `.tidegate.tunables` | alloc | [`Tunable`] records, [`TUNABLE_LENGTH`] bytes each |
 //!
 //! Link order (`SHF_LINK_ORDER`) and the function's COMDAT group make each record live and die with its
@@ -330,6 +330,7 @@ refusal_reasons! {
     FileLanguage = 69, "whole file: a language that is not supported yet";
     FileNotOptimised = 70, "whole file: compiled without optimisation";
     Precompiled = 71, "whole crate: it was machine code when it was linked";
+    FileVectorLibrary = 72, "whole file: compiled with -fveclib, whose results differ from the library's";
     LinkTimeOptimisationDropped = 96, "note: -flto was dropped, objects are plain ELF";
 }
 
@@ -337,6 +338,11 @@ impl RefusalReason {
     /// The reason of a number, `None` where there is none.
     pub fn from_number(number: u16) -> Option<Self> {
         Self::ALL.iter().copied().find(|reason| *reason as u16 == number)
+    }
+
+    /// Whether it leaves a whole file as it was, rather than a function, or none.
+    pub fn leaves_file_alone(self) -> bool {
+        (Self::FileSanitized..Self::LinkTimeOptimisationDropped).contains(&self)
     }
 }
 

@@ -1,9 +1,10 @@
-//! The early moment: choose functions and take their blobs, without touching the base (but for long loops, which
-//! become functions first: see [`loops`]).
+//! The early moment: choose functions and take their blobs, without touching the base, but for long loops, which become
+//! functions first (see [`loops`]), and for the rounding of products and sums, which is settled (see [`fused`]).
 //!
 //! Debug information is left out of blobs (a blob with it is ten times as large), so where the file has some,
 //! the blobs are split from a stripped copy of the module.
 
+use crate::fused;
 use crate::llvm;
 use crate::llvm::{Module, Value};
 use crate::loops;
@@ -76,8 +77,7 @@ pub fn plan(module: Module, level: u32, size_level: u32, options: &Options) -> P
     plan.file_reasons.extend(select::file_refusal(module));
     plan.file_reasons
         .extend((level == 0).then_some(RefusalReason::FileNotOptimised));
-    let refuses = |reason: &RefusalReason| *reason < RefusalReason::LinkTimeOptimisationDropped;
-    if plan.file_reasons.iter().any(refuses) {
+    if plan.file_reasons.iter().any(|reason| reason.leaves_file_alone()) {
         return plan;
     }
     let extracted = loops::extract(module, &options.selection);
@@ -90,14 +90,14 @@ pub fn plan(module: Module, level: u32, size_level: u32, options: &Options) -> P
             Verdict::Leave => {}
         }
     }
-    take_blobs(module, &wanted, &mut plan);
+    if !wanted.is_empty() {
+        fused::settle_fused_operations(module);
+        take_blobs(module, &wanted, &mut plan);
+    }
     plan
 }
 
 fn take_blobs(module: Module, wanted: &[(Value, u32)], plan: &mut Plan) {
-    if wanted.is_empty() {
-        return;
-    }
     let copy = stripped_copy(module);
     let source = copy.unwrap_or(module);
     let mut inlinable = HashMap::new();

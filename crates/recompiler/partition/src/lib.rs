@@ -3,7 +3,8 @@
 //! clang loads the shared library with `-fpass-plugin` and calls [`llvmGetPassPluginInfo`]. The plugin works at
 //! two moments of one compilation:
 //! 1. **Early** ([`early`]): inlining is done, vectorising and unrolling are not. Functions are chosen
-//!    ([`select`]) and split off into modules of their own, as bitcode. The base is not changed by it.
+//!    ([`select`]) and split off into modules of their own, as bitcode. Of the base only the rounding of products and
+//!    sums is settled by it ([`fused`]).
 //! 2. **Last** ([`emit`]): the base's IR is final. Direct calls of the chosen functions become calls through
 //!    slots, and slots, anchors, blobs, names and descriptors are laid down (see `tidegate_format::section`).
 //!
@@ -28,6 +29,7 @@
 pub mod arguments;
 pub mod early;
 pub mod emit;
+pub mod fused;
 pub mod llvm;
 pub mod loops;
 pub mod options;

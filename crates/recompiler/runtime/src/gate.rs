@@ -9,7 +9,7 @@
 use crate::connection::Connection;
 use crate::sys;
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// The longest that a fork waits for the helper.
 const PATIENCE_NS: u64 = 5_000_000;
@@ -21,6 +21,9 @@ const TURN_US: u64 = 20;
 static TAKEN: AtomicBool = AtomicBool::new(false);
 /// Threads of the app that wait for the gate.
 static WAITING: AtomicU32 = AtomicU32::new(0);
+/// The thread pointer of the thread that holds the gate for a fork, 0 for none. It is the same in the child, and is read
+/// without a system call.
+static FORKING: AtomicUsize = AtomicUsize::new(0);
 /// The open connection's (descriptor, device, inode), for the fork child to close its copy of it.
 static CONNECTION: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
 
@@ -84,13 +87,37 @@ impl<T> Gated<T> {
 
 /// Takes the gate before a fork; goes on without it after [`PATIENCE_NS`].
 pub fn close_for_fork() {
-    let begin_ns = sys::clock_ns(sys::Clock::Monotonic);
+    let mut begin_ns = None;
     while !take() {
-        if sys::clock_ns(sys::Clock::Monotonic).saturating_sub(begin_ns) > PATIENCE_NS {
+        let now_ns = sys::clock_ns(sys::Clock::Monotonic);
+        if now_ns.saturating_sub(*begin_ns.get_or_insert(now_ns)) > PATIENCE_NS {
             return;
         }
         sys::yield_now();
     }
+    FORKING.store(sys::thread_pointer(), Ordering::Relaxed);
+}
+
+/// In the parent: opens the gate if this thread closed it.
+pub fn open_after_fork() {
+    if is_forking() {
+        FORKING.store(0, Ordering::Relaxed);
+        open();
+    }
+}
+
+/// In the child, whose only thread this is: nobody is inside any more, and nobody waits. Gives whether the copy of what
+/// is behind the gate is whole: it may be half of a change where the fork went on without the gate.
+pub fn open_in_child() -> bool {
+    let is_whole = is_forking();
+    FORKING.store(0, Ordering::Relaxed);
+    WAITING.store(0, Ordering::Relaxed);
+    open();
+    is_whole
+}
+
+fn is_forking() -> bool {
+    FORKING.load(Ordering::Relaxed) == sys::thread_pointer()
 }
 
 fn take() -> bool {
@@ -99,7 +126,7 @@ fn take() -> bool {
         .is_ok()
 }
 
-/// Opens the gate.
+/// Opens the gate, whoever holds it: for the holder, or where nobody changes anything any more.
 pub fn open() {
     TAKEN.store(false, Ordering::Release);
 }
@@ -119,4 +146,37 @@ pub fn close_copied_connection() {
         connection.close();
     }
     set_connection(None);
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::thread;
+
+    /// One test, for there is one gate.
+    #[test]
+    fn a_fork_opens_what_it_closed_and_its_child_anything() {
+        close_for_fork();
+        assert!(!take());
+        thread::spawn(|| {
+            // Goes on without the gate, and leaves it to its holder.
+            close_for_fork();
+            open_after_fork();
+            assert!(!take());
+        })
+        .join()
+        .unwrap();
+        open_after_fork();
+        assert!(take());
+
+        // Taken by somebody else, while a thread of the app waits.
+        WAITING.store(1, Ordering::Relaxed);
+        close_for_fork();
+        assert!(!open_in_child());
+        assert_eq!(Gated::new(7).with(|value| *value), 7);
+        close_for_fork();
+        assert!(open_in_child());
+        assert_eq!(Gated::new(7).with_from_app(|value| *value), Some(7));
+    }
 }

@@ -5,8 +5,8 @@
 //! this is a bare `clone` with a stack of its own, all signals blocked, and raw system calls only. It shares
 //! the main thread's thread pointer, hence never touches anything thread-local.
 //!
-//! It ends for good when the process stops being dumpable: that happens when it changes its user, and a thread
-//! that libc does not know would otherwise keep the user it had.
+//! It ends for good when the process stops being dumpable, which happens when it changes its user, and when its user is
+//! another than the helper's: a thread that libc does not know keeps the user it had, whatever the process does afterwards.
 //!
 //! After a lost daemon it tries to connect again, first after 0.2 s, then at doubling distances up to 5 s: one
 //! failed `connect` each.
@@ -25,6 +25,8 @@ const GUARD_BYTES: usize = 4096;
 const REQUEST_BUFFER_BYTES: usize = 16 * 1024;
 const REPLY_BUFFER_BYTES: usize = REPLY_LIMIT_BYTES + HEADER_BYTES;
 const PATH_BUFFER_BYTES: usize = 4096;
+/// `/proc/self/status` with a few hundred groups.
+const STATUS_BUFFER_BYTES: usize = 4096;
 const FIRST_RETRY_US: u64 = 200_000;
 const LAST_RETRY_US: u64 = 5_000_000;
 /// A fork child that executes another program at once is spared the connection.
@@ -84,7 +86,7 @@ impl Helper {
             sys::sleep_us(FORK_SETTLE_US);
             next = Connection::open(socket_path);
         }
-        while is_welcome() {
+        while stays_welcome() {
             if let Some(connection) = next {
                 retry_us = FIRST_RETRY_US;
                 gate::set_connection(Some(&connection));
@@ -109,7 +111,7 @@ impl Helper {
                 let mut silent = |limit_passed: bool| look_around(process, limit_passed);
                 connection.header(&mut silent)?
             };
-            if !is_welcome() {
+            if !stays_welcome() {
                 return Err(Lost);
             }
             if header.body_bytes <= self.request.len() {
@@ -142,14 +144,37 @@ impl Helper {
     }
 }
 
-/// A process that stops being dumpable has changed its user, or does not want to be looked into.
+/// Whether a helper may be started: in a process that others may look into, by a thread without a seccomp filter. What a
+/// filter does not allow may end the process, so the one question is asked by calls that nearly every filter allows.
 pub fn is_welcome() -> bool {
+    !has_seccomp_filter() && is_dumpable()
+}
+
+/// Whether the helper may go on. A process that stops being dumpable has changed its user, or does not want to be looked
+/// into; one that became dumpable again has left the helper its old user.
+fn stays_welcome() -> bool {
+    is_dumpable() && sys::owner() == Ok(sys::effective_user())
+}
+
+fn is_dumpable() -> bool {
     sys::ask(ProcessQuestion::Dumpable) == Ok(1)
+}
+
+/// Of the main thread; also where it cannot be told.
+fn has_seccomp_filter() -> bool {
+    let mut buffer = [0; STATUS_BUFFER_BYTES];
+    let status = sys::read_file(c"/proc/self/status", &mut buffer);
+    status.ok().and_then(seccomp_mode) != Some(b'0')
+}
+
+fn seccomp_mode(status: &[u8]) -> Option<u8> {
+    let mut lines = status.split(|byte| *byte == b'\n');
+    lines.find_map(|line| line.strip_prefix(b"Seccomp:\t")?.first().copied())
 }
 
 /// While waiting: whether something is switched. When the limit passed in silence, nothing is afterwards.
 fn look_around(process: &Gated<Process>, limit_passed: bool) -> Result<bool, Lost> {
-    if !is_welcome() {
+    if !stays_welcome() {
         return Err(Lost);
     }
     Ok(process.with(|process| {
@@ -265,5 +290,25 @@ impl DaemonWatch {
         }
         let silence_ns = now_ns - self.heard_ns;
         !connection.is_closed() && silence_ns < u64::from(crate::connection::SILENCE_LIMIT_MS) * 1_000_000
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_filter_s_line_is_found() {
+        let check = |status: &[u8], expect| assert_eq!(seccomp_mode(status), expect);
+        check(b"NoNewPrivs:\t0\nSeccomp:\t0\nSeccomp_filters:\t0\n", Some(b'0'));
+        check(b"Seccomp:\t2\n", Some(b'2'));
+        check(b"Name:\tSeccomp:\nSeccomp_filters:\t0\n", None);
+        check(b"Seccomp:\t", None);
+    }
+
+    #[test]
+    fn this_process_s_owner_is_its_user() {
+        assert_eq!(sys::owner(), Ok(sys::effective_user()));
+        assert!(stays_welcome());
     }
 }

@@ -28,6 +28,7 @@ pub mod place;
 pub mod process;
 pub mod processor;
 pub mod relocate;
+pub mod spent;
 pub mod start;
 pub mod stub;
 pub mod sync;

@@ -11,6 +11,7 @@ use crate::functions::Function;
 use crate::library;
 use crate::member::Member;
 use crate::relocate::relocate;
+use crate::spent::Spent;
 use crate::stub::{self, CAPTURE_STUB_BYTES, Capture, Counted, STUB_BYTES};
 use crate::{processor, sys, unwind};
 use core::sync::atomic::AtomicU64;
@@ -37,6 +38,7 @@ pub struct Process {
     reason: Reason,
     helper_thread: u32,
     names: Names,
+    spent: Spent,
 }
 
 /// The members in memory of their own; only ever added to.
@@ -121,6 +123,7 @@ impl Process {
             reason,
             helper_thread: 0,
             names: Names::default(),
+            spent: Spent::default(),
         })
     }
 
@@ -347,14 +350,14 @@ impl Process {
     }
 
     /// Counters and clocks.
-    pub fn work(&self) -> Reply<'static> {
+    pub fn work(&mut self) -> Reply<'static> {
         let libraries = self.members.all().iter().map(Member::work);
         let work = libraries.fold(work_total(), u64::wrapping_add);
         Reply::Work {
             work,
             counted: work != 0,
             calls: self.members.functions().map(Function::calls).sum(),
-            cpu_ns: cpu_ns(),
+            cpu_ns: self.spent.read_ns(),
             boot_ns: sys::clock_ns(sys::Clock::Boot),
         }
     }
@@ -496,14 +499,6 @@ fn make_stubs(member: &mut Member, range: core::ops::Range<usize>) -> Result<(),
         function.set_stub(code + (index * STUB_BYTES) as u64, counted);
     }
     Ok(())
-}
-
-/// CPU time of the process less that of the helper. With one thread beside the helper, that thread's own clock.
-fn cpu_ns() -> u64 {
-    if sys::thread_count() == Some(2) {
-        return sys::thread_clock_ns(sys::process_id());
-    }
-    sys::clock_ns(sys::Clock::Process).saturating_sub(sys::clock_ns(sys::Clock::Thread))
 }
 
 /// The sum of `TIDEGATE_WORK` in this image.

@@ -14,7 +14,7 @@ use crate::connection::Connection;
 use crate::gate::Gated;
 use crate::helper::{Helper, is_welcome};
 use crate::process::Process;
-use crate::sys::{self, ProcessQuestion};
+use crate::sys;
 use crate::{gate, imports, library};
 use core::cell::UnsafeCell;
 use core::ffi::CStr;
@@ -53,17 +53,15 @@ pub extern "C" fn construct() {
 }
 
 fn start() {
-    if imports::auxiliary(imports::SECURE) != 0
-        || !is_welcome()
-        || sys::ask(ProcessQuestion::Seccomp) != Ok(0)
-    {
+    if imports::auxiliary(imports::SECURE) != 0 {
         return;
     }
     let mut socket_path = [0; SOCKET_PATH_LIMIT_BYTES];
     let Some(socket_path_bytes) = choose_path(&mut socket_path) else {
         return;
     };
-    let Some(connection) = socket_path.get(..socket_path_bytes).and_then(Connection::open) else {
+    let path = socket_path.get(..socket_path_bytes).filter(|_| is_welcome());
+    let Some(connection) = path.and_then(Connection::open) else {
         return;
     };
     let headers = imports::auxiliary(imports::PROGRAM_HEADERS);
@@ -142,24 +140,32 @@ extern "C" fn before_fork() {
 
 extern "C" fn after_fork_in_parent() {
     if ALIVE.load(Ordering::Acquire) {
-        gate::open();
+        gate::open_after_fork();
     }
 }
 
-/// The child has the slots but no helper: base first, then a helper of its own on the copied stack.
+/// The child has the slots but no helper: base first, then a helper of its own on the copied stack. Under a seccomp
+/// filter there is none. Where the copy may be half of a change, it is left as it is: whatever was switched stays.
 extern "C" fn after_fork_in_child() {
     if !ALIVE.load(Ordering::Acquire) {
         return;
     }
-    gate::open();
-    gate::close_copied_connection();
+    // Until there is a helper again.
+    ALIVE.store(false, Ordering::Release);
+    let is_whole = gate::open_in_child();
     // SAFETY: this thread is the only one in the child.
-    let Some(runtime) = (unsafe { &mut *RUNTIME.0.get() }) else {
+    let Some(runtime) = (unsafe { &mut *RUNTIME.0.get() }).as_mut().filter(|_| is_whole) else {
         return;
     };
     // SAFETY: as above.
     unsafe { runtime.process.alone() }.release();
+    // Its copy of the connection stays open then: to close it takes more calls.
+    if !is_welcome() {
+        return;
+    }
+    gate::close_copied_connection();
     runtime.first = None;
+    ALIVE.store(true, Ordering::Release);
     // SAFETY: the thread that used this stack exists in the parent only.
     if !unsafe { runtime.helper.start(serve) } {
         ALIVE.store(false, Ordering::Release);

@@ -323,6 +323,14 @@ pub fn effective_user() -> u32 {
     unsafe { call(GETEUID, [0; 6]) }.unwrap_or(usize::MAX) as u32
 }
 
+/// The calling thread's pointer, by which libc tells threads apart; the helper has the main thread's.
+pub fn thread_pointer() -> usize {
+    let pointer: usize;
+    // SAFETY: the first word there is its own address, as the ABI demands.
+    unsafe { asm!("mov {}, fs:0", out(reg) pointer, options(nostack, readonly, preserves_flags)) };
+    pointer
+}
+
 /// A connected unix stream socket, close-on-exec; never blocks.
 pub fn connect_unix(path: &[u8]) -> Result<Descriptor, Errno> {
     const AF_UNIX: usize = 1;
@@ -384,10 +392,22 @@ pub fn duplicate_above(descriptor: Descriptor, lowest: usize) -> Result<Descript
 
 /// How many threads the process has: a folder's links are itself, its parent and its folders.
 pub fn thread_count() -> Option<u64> {
-    const AT_FDCWD: usize = -100_isize as usize;
     const LINKS: usize = 2;
+    status_of(c"/proc/self/task").ok()?[LINKS].checked_sub(2)
+}
+
+/// The effective user of the process's main thread, asked of the kernel each time: whoever changes its user by libc
+/// changes that of all threads that libc knows.
+pub fn owner() -> Result<u32, Errno> {
+    // st_mode is the lower half of this word, st_uid the upper one.
+    const USER: usize = 3;
+    Ok((status_of(c"/proc/self")?[USER] >> 32) as u32)
+}
+
+/// `struct stat` of x86-64, in words.
+fn status_of(path: &core::ffi::CStr) -> Result<[u64; 18], Errno> {
+    const AT_FDCWD: usize = -100_isize as usize;
     let mut stat = [0_u64; 18];
-    let path = c"/proc/self/task";
     // SAFETY: a zero-terminated path, and a buffer as large as the kernel's structure.
     unsafe {
         call(
@@ -400,10 +420,9 @@ pub fn thread_count() -> Option<u64> {
                 0,
                 0,
             ],
-        )
-    }
-    .ok()?;
-    stat[LINKS].checked_sub(2)
+        )?
+    };
+    Ok(stat)
 }
 
 /// CPU time of another thread of this process, up to now. The process's clock leaves out what its running threads
@@ -444,8 +463,6 @@ fn read_clock(clock: usize) -> u64 {
 pub enum ProcessQuestion {
     /// `PR_GET_DUMPABLE`: 1 if others of the same user may look into this process.
     Dumpable = 3,
-    /// `PR_GET_SECCOMP`: 0 if no filter is installed for the calling thread.
-    Seccomp = 21,
     /// `PR_GET_MDWE`: not 0 if new executable memory is denied.
     DenyWriteExecute = 66,
 }
@@ -464,6 +481,14 @@ pub fn open_read(path: &core::ffi::CStr) -> Result<Descriptor, Errno> {
     Ok(as_descriptor(unsafe {
         call(OPENAT, [AT_FDCWD, path.as_ptr() as usize, O_CLOEXEC, 0, 0, 0])?
     }))
+}
+
+/// The beginning of a file of /proc, as much as one read gives.
+pub fn read_file<'b>(path: &core::ffi::CStr, buffer: &'b mut [u8]) -> Result<&'b [u8], Errno> {
+    let descriptor = open_read(path)?;
+    let done = read(descriptor, buffer);
+    close(descriptor);
+    Ok(buffer.get(..done?).unwrap_or(&[]))
 }
 
 /// Reads a symbolic link into `buffer`.

@@ -7,16 +7,15 @@
 //! instead of the reserved one. No lock, no allocation, no call into the unwinder, nothing that grows: a throw costs what
 //! it cost before, and no thread, known to libc or not, can meet a half-made state.
 //!
-//! Where the executable has no such table (`--no-eh-frame-hdr`), or registers its frames by itself (a static one at a
-//! fixed address), images lie outside of it and are told to libgcc by `__register_frame_info`, which takes storage from
-//! its caller. That is done only once libc says that there are threads: before, libc's mutexes are not taken with atomic
-//! operations, and the helper, which libc does not know, could meet a throw in the middle.
+//! Where there is no such table (`--no-eh-frame-hdr`, a static executable at a fixed address, the areas of libraries),
+//! nobody is told, and variants that exceptions may pass are refused: libgcc's `__register_frame_info` takes its mutexes
+//! and, since version 13, allocates, which no thread that libc does not know may do.
 
 use crate::area::PAGE_BYTES;
 use crate::binary::Binary;
 use crate::place::AREA_BYTES;
 use crate::sys::{self, Protection};
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 use tidegate_format::bytes::Reader;
 use tidegate_format::image::Image;
 
@@ -140,76 +139,22 @@ fn descriptions(address: u64, bytes: &[u8]) -> impl Iterator<Item = (u64, u64, u
 }
 
 /// Tells whoever walks the stack about an image that was copied to `place`, relocated and sealed. Gives whether its
-/// frames are found from now on.
+/// frames are found from now on: never without a table. A backtrace then ends at the variant, and an exception that
+/// passed through it would end the program.
 pub fn tell(table: Option<Table>, place: u64, image: &Image<'_>) -> bool {
+    let Some(table) = table else {
+        return false;
+    };
     let text = (place, u64::from(image.text_length));
     let address = place + u64::from(image.eh_frame.0);
     let length = image.eh_frame.1 as usize;
-    let Some(table) = table else {
-        return register(address, length);
-    };
     // SAFETY: a part of the sealed copy: `Image::read` found it inside of the span.
     let frames = unsafe { core::slice::from_raw_parts(address as *const u8, length) };
     table.publish(text, (address, frames))
 }
 
-/// Bytes of libgcc's `struct object`, with room to spare (48 in libgcc 12, 56 later).
-const OBJECT_BYTES: usize = 96;
-/// At most so many sections are registered: more would slow every throw.
-const OBJECT_LIMIT: usize = 1024;
-
-static USED: AtomicUsize = AtomicUsize::new(0);
-static STORAGE: AtomicUsize = AtomicUsize::new(0);
-
-/// Without a [`Table`]: registers the `.eh_frame` bytes at `address` (terminated by four zero bytes). Gives whether it
-/// did: without it a backtrace ends at the variant, and an exception that passes through it ends the program.
-fn register(address: u64, length: usize) -> bool {
-    let Some(function) = imports::register_frame_info() else {
-        return false;
-    };
-    if length < 8 || imports::single_threaded() {
-        return false;
-    }
-    let Some(object) = next_object() else {
-        return false;
-    };
-    // SAFETY: terminated frames in sealed memory, and zeroed storage of our own that is never given back.
-    unsafe { function(address as *const u8, object as *mut u8) };
-    true
-}
-
-fn next_object() -> Option<usize> {
-    if STORAGE.load(Ordering::Relaxed) == 0 {
-        STORAGE.store(
-            sys::map_anywhere(OBJECT_BYTES * OBJECT_LIMIT).ok()?,
-            Ordering::Relaxed,
-        );
-    }
-    let index = USED.fetch_add(1, Ordering::Relaxed);
-    (index < OBJECT_LIMIT).then(|| STORAGE.load(Ordering::Relaxed) + index * OBJECT_BYTES)
-}
-
 #[cfg(tidegate_archive)]
 mod imports {
-    use core::sync::atomic::{AtomicU8, Ordering};
-
-    type RegisterFrameInfo = unsafe extern "C" fn(*const u8, *mut u8);
-
-    // Weak references: 0 where the program has no unwinder, or its libc has no such flag.
-    core::arch::global_asm!(
-        ".weak __register_frame_info",
-        ".weak __libc_single_threaded",
-        ".section .data.rel.ro.tidegate_unwind,\"aw\"",
-        ".balign 8",
-        "tidegate_register_frame_info: .quad __register_frame_info",
-        "tidegate_single_threaded: .quad __libc_single_threaded",
-        ".hidden tidegate_register_frame_info",
-        ".globl tidegate_register_frame_info",
-        ".hidden tidegate_single_threaded",
-        ".globl tidegate_single_threaded",
-        ".text",
-    );
-
     // The area, and a description per page of it that describes nothing: nobody is ever in a page before its entry
     // leads elsewhere.
     core::arch::global_asm!(
@@ -247,23 +192,11 @@ mod imports {
     );
 
     unsafe extern "C" {
-        static tidegate_register_frame_info: Option<RegisterFrameInfo>;
-        static tidegate_single_threaded: Option<&'static AtomicU8>;
         static tidegate_area: u8;
     }
 
     pub(super) fn area() -> Option<u64> {
         Some(&raw const tidegate_area as u64)
-    }
-
-    pub(super) fn register_frame_info() -> Option<RegisterFrameInfo> {
-        // SAFETY: eight bytes that hold a function's address or 0.
-        unsafe { tidegate_register_frame_info }
-    }
-
-    pub(super) fn single_threaded() -> bool {
-        // SAFETY: eight bytes that hold the flag's address or 0.
-        unsafe { tidegate_single_threaded }.is_some_and(|flag| flag.load(Ordering::Relaxed) != 0)
     }
 }
 
@@ -271,14 +204,6 @@ mod imports {
 mod imports {
     pub(super) fn area() -> Option<u64> {
         None
-    }
-
-    pub(super) fn register_frame_info() -> Option<unsafe extern "C" fn(*const u8, *mut u8)> {
-        None
-    }
-
-    pub(super) fn single_threaded() -> bool {
-        true
     }
 }
 

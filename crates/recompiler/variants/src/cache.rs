@@ -25,6 +25,7 @@ use std::fs::{self, File, Permissions};
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 use tidegate_format::bytes::Reader;
 use tidegate_format::image::{CpuFeatures, Image};
@@ -41,6 +42,9 @@ const ENTRY_LIMIT_BYTES: u64 = 5 * 1024 * 1024;
 pub const DEFAULT_LIMIT_BYTES: u64 = 256 * 1024 * 1024;
 /// After reaching the bound, this much is freed, so that not every store has to.
 const FREED_SHARE: f64 = 0.1;
+
+/// Entries that this process has begun to write.
+static DRAFTS: AtomicU64 = AtomicU64::new(0);
 
 /// Everything that decides what an image looks like.
 #[derive(Clone, Copy, Debug)]
@@ -243,9 +247,10 @@ impl Cache {
     pub fn put(&self, key: Key, label: &Label, stored: &Stored) -> Result<(), VariantsError> {
         let bytes = entry_bytes(key, label, stored);
         let path = self.path(key);
-        let draft = self
-            .folder
-            .join(format!(".{}.{}", key.name(), std::process::id()));
+        // Nobody else's, also where the same is stored twice at once.
+        let draft = DRAFTS.fetch_add(1, Ordering::Relaxed);
+        let draft = format!(".{}.{}.{draft}", key.name(), std::process::id());
+        let draft = self.folder.join(draft);
         let written = File::create(&draft).and_then(|mut file| {
             file.write_all(&bytes)?;
             file.sync_data()

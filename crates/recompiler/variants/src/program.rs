@@ -105,7 +105,9 @@ impl Program {
             ..Self::default()
         };
         program.functions = functions(&file).map_err(|error| failed(error.to_string()))?;
-        for refusal in Refusal::read_all(section(&file, REFUSED_SECTION).1) {
+        let all = file.sections();
+        let all = all.filter(|section| section.name() == Ok(REFUSED_SECTION));
+        for refusal in all.flat_map(|section| Refusal::read_all(section.data().unwrap_or_default())) {
             let refusal = refusal.map_err(|error| failed(error.to_string()))?;
             program
                 .refused

@@ -19,7 +19,7 @@ use tidegate_format::scenario::Scenario;
 /// The runtime puts the base back after 1.5 s of silence; three heartbeats fit in.
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
 /// A runtime that takes longer for anything but a storm is not waited for.
-const ANSWER_LIMIT: Duration = Duration::from_secs(3);
+pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 /// A new connection introduces itself within this.
 const HELLO_LIMIT: Duration = Duration::from_secs(1);
 /// More functions than any executable has slots.
@@ -439,12 +439,23 @@ impl Session {
         self.ask("release", &Request::Release, done)
     }
 
-    /// Says that the daemon lives.
+    /// Says that the daemon lives, between two requests. Does not wait: whoever has read nothing for so long that no room
+    /// is left must not hold up the heartbeats of others.
     ///
     /// # Errors
-    /// Those of the socket.
+    /// Those of the socket, `WouldBlock` among them.
     pub fn heartbeat(&mut self) -> Result<(), VariantsError> {
-        self.send(&Request::Heartbeat)
+        use rustix::net::{SendFlags, send};
+        let process = self.info.peer.process;
+        let length = self.encode(&Request::Heartbeat)?;
+        let bytes = self.buffer.get(..length).unwrap_or(&[]);
+        let sent = send(&self.stream, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+        let source = match sent {
+            Ok(count) if count == length => return Ok(()),
+            Ok(_) => io::ErrorKind::WouldBlock.into(),
+            Err(error) => error.into(),
+        };
+        Err(VariantsError::Socket { process, source })
     }
 
     /// Whether the process closed its end, or sent something that nobody asked for.
@@ -490,15 +501,21 @@ impl Session {
 
     fn send(&mut self, request: &Request<'_>) -> Result<(), VariantsError> {
         let process = self.info.peer.process;
-        self.buffer.resize(request.encoded_bytes(), 0);
-        let length = request.encode(&mut self.buffer);
-        let length = length.map_err(|source| VariantsError::Message { process, source })?;
+        let length = self.encode(request)?;
         let bytes = self.buffer.get(..length).unwrap_or(&[]);
         let sent = self
             .stream
             .set_write_timeout(Some(ANSWER_LIMIT))
             .and_then(|()| self.stream.write_all(bytes));
         sent.map_err(|source| VariantsError::Socket { process, source })
+    }
+
+    /// Puts the request into the buffer; gives its length.
+    fn encode(&mut self, request: &Request<'_>) -> Result<usize, VariantsError> {
+        let process = self.info.peer.process;
+        self.buffer.resize(request.encoded_bytes(), 0);
+        let length = request.encode(&mut self.buffer);
+        length.map_err(|source| VariantsError::Message { process, source })
     }
 
     /// Waits until something can be read, with heartbeats in between.
@@ -521,7 +538,8 @@ impl Session {
             if Instant::now() >= end {
                 return Err(socket(io::ErrorKind::TimedOut.into()));
             }
-            self.heartbeat()?;
+            // Behind a long request there may be no room yet.
+            self.send(&Request::Heartbeat)?;
         }
     }
 }
@@ -565,4 +583,32 @@ fn function_infos(first: u32, list: tidegate_format::message::FunctionList<'_>) 
         reason: entry.reason,
     });
     infos.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidegate_format::message::Hello;
+
+    #[test]
+    fn a_heartbeat_does_not_wait_for_who_reads_nothing() {
+        let (here, there) = UnixStream::pair().unwrap();
+        let hello = Reply::Hello(Hello {
+            process: std::process::id(),
+            helper_thread: 0,
+            functions: 0,
+            reason: Reason::None,
+            load_bias: 0,
+            build_id: &[],
+            executable: "app",
+        });
+        let mut bytes = vec![0; 1024];
+        let length = hello.encode(&mut bytes).unwrap();
+        (&there).write_all(&bytes[..length]).unwrap();
+        let mut session = Session::accept(here).unwrap();
+        session.heartbeat().unwrap();
+        // Nobody has set a limit: had it waited, it would wait still.
+        while session.heartbeat().is_ok() {}
+        assert_eq!(session.stream.write_timeout().unwrap(), None);
+    }
 }

@@ -1,8 +1,6 @@
 //! What keeps results the same to the bit, before any pass runs.
 //!
-//! * C's `a * b + c` arrives as `llvm.fmuladd`, which may round once or twice as the CPU likes. The base has
-//!   decided: twice where it has no fused instruction, once where it has. The decision is written down, so that
-//!   a newer instruction set cannot change it.
+//! * Products and sums round as in the base: see `tidegate_partition::fused`.
 //! * Functions with flags that allow other results are refused.
 //! * Vectors wider than the base's registers travel in different registers under another instruction set, so
 //!   where one crosses a call, the instruction set stays as it is.
@@ -28,24 +26,6 @@ pub(crate) fn check_flags(module: Module) -> Result<(), CompileErrorKind> {
         Err(CompileErrorKind::FastMath)
     } else {
         Ok(())
-    }
-}
-
-/// Writes down how the base rounds: every `llvm.fmuladd` becomes two operations, or one fused where the function
-/// that it stands in `is_fused` in the base.
-pub(crate) fn settle_fused_operations(module: Module, is_fused: impl Fn(Value) -> bool) {
-    let intrinsics: Vec<_> = llvm::functions(module)
-        .filter(|function| function.name().starts_with("llvm.fmuladd."))
-        .collect();
-    for intrinsic in intrinsics {
-        for call in intrinsic
-            .users()
-            .into_iter()
-            .filter(|user| user.is_direct_call_of(intrinsic))
-        {
-            let function = Value(llvm!(LLVMGetBasicBlockParent(LLVMGetInstructionParent(call.0))));
-            settle(module, call, is_fused(function));
-        }
     }
 }
 
@@ -86,41 +66,6 @@ pub(crate) fn allows_extensions(module: Module) -> bool {
     !strict && !wide_vector_crosses_call(module)
 }
 
-fn settle(module: Module, call: Value, fused: bool) {
-    let operands: Vec<_> = call.operands().take(3).collect();
-    let &[first, second, third] = operands.as_slice() else {
-        return;
-    };
-    let context = llvm!(LLVMGetModuleContext(module.0));
-    let builder = llvm!(LLVMCreateBuilderInContext(context));
-    llvm!(LLVMPositionBuilderBefore(builder, call.0));
-    let result = if fused {
-        build_fused(module, builder, [first, second, third])
-    } else {
-        let product = llvm!(LLVMBuildFMul(builder, first.0, second.0, c"".as_ptr()));
-        llvm!(LLVMBuildFAdd(builder, product, third.0, c"".as_ptr()))
-    };
-    llvm!(LLVMDisposeBuilder(builder));
-    llvm!(LLVMReplaceAllUsesWith(call.0, result));
-    llvm!(LLVMInstructionEraseFromParent(call.0));
-}
-
-fn build_fused(module: Module, builder: LLVMBuilderRef, operands: [Value; 3]) -> LLVMValueRef {
-    let mut kind = llvm!(LLVMTypeOf(operands[0].0));
-    let identity = llvm!(LLVMLookupIntrinsicID(c"llvm.fma".as_ptr(), 8));
-    let function = llvm!(LLVMGetIntrinsicDeclaration(module.0, identity, &raw mut kind, 1));
-    let signature = llvm!(LLVMGlobalGetValueType(function));
-    let mut arguments = operands.map(|operand| operand.0);
-    llvm!(LLVMBuildCall2(
-        builder,
-        signature,
-        function,
-        arguments.as_mut_ptr(),
-        3,
-        c"".as_ptr()
-    ))
-}
-
 /// Whether a vector wider than the baseline's registers crosses a call of or from the module's functions.
 fn wide_vector_crosses_call(module: Module) -> bool {
     llvm::functions(module)
@@ -128,7 +73,7 @@ fn wide_vector_crosses_call(module: Module) -> bool {
         .any(|function| {
             let calls = function
                 .instructions()
-                .filter(|instruction| instruction.is_call());
+                .filter(|instruction| instruction.is_call_site());
             has_wide_vector(function.value_type()) || calls.into_iter().any(indirect_call_has_wide_vector)
         })
 }

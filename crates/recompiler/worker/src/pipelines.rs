@@ -17,7 +17,7 @@ use tidegate_format::image::CpuFeatures;
 use tidegate_format::scenario::Scenario;
 
 /// Version of this table and of the worker's passes: part of what makes a cached image the right one.
-pub(crate) const PIPELINE_VERSION: u16 = 5;
+pub(crate) const PIPELINE_VERSION: u16 = 6;
 
 /// A pass of our own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

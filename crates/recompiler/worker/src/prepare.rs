@@ -7,7 +7,7 @@ use tidegate_format::request::{CompileError, CompileErrorKind, Request};
 use tidegate_format::scenario::Scenario;
 use tidegate_partition::llvm::{Module, Value};
 use tidegate_partition::tunables::Declared;
-use tidegate_partition::{llvm, tunables};
+use tidegate_partition::{fused, llvm, tunables};
 
 /// What preparing decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,17 +44,14 @@ pub(crate) fn prepare(
         kind,
         detail: String::new(),
     })?;
-    exact::settle_fused_operations(module, |function| {
-        let features = base_features(function);
-        ["fma", "fma4"].iter().any(|name| has_feature(&features, name))
-    });
+    fused::settle_fused_operations(module);
     exact::keep_library_results(module);
     let extensions = CpuFeatures(pipeline.extensions.0 & request.cpu_features.0);
     // The levels come as a whole: half of one is a CPU that nobody tests.
     // Code without vector registers may be entered where nobody keeps them.
     let is_bare = llvm::functions(module)
         .filter(|function| !function.is_declaration())
-        .any(|function| sign_of(&base_features(function), "sse2") == Some('-'));
+        .any(|function| fused::sign_of(&base_features(function), "sse2") == Some('-'));
     let whole = extensions == pipeline.extensions && !is_bare && exact::allows_extensions(module);
     let extensions = if whole { extensions } else { CpuFeatures::BASELINE };
     for function in llvm::functions(module).filter(|function| !function.is_declaration()) {
@@ -113,22 +110,6 @@ fn base_features(function: Value) -> String {
     function.string_attribute("target-features").unwrap_or_default()
 }
 
-/// Whether LLVM's feature string ends up with `name` switched on.
-fn has_feature(features: &str, name: &str) -> bool {
-    sign_of(features, name) == Some('+')
-}
-
-/// The last word on `name` in LLVM's feature string.
-fn sign_of(features: &str, name: &str) -> Option<char> {
-    let words = features
-        .split(',')
-        .filter_map(|word| Some((word.chars().next()?, word.get(1..)?)));
-    words
-        .rev()
-        .find(|(_, feature)| *feature == name)
-        .map(|(sign, _)| sign)
-}
-
 fn with_extensions(base: &str, extensions: CpuFeatures) -> String {
     let named = CpuFeatures::NAMED
         .iter()
@@ -141,16 +122,6 @@ fn with_extensions(base: &str, extensions: CpuFeatures) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_last_word_on_a_feature_counts() {
-        let check =
-            |features: &str, expect: bool| assert_eq!(has_feature(features, "fma"), expect, "{features}");
-        check("+cx8,+fma,+mmx", true);
-        check("+fma,-fma", false);
-        check("+fma4", false);
-        check("", false);
-    }
 
     #[test]
     fn extensions_are_added_behind_the_base_s_own() {

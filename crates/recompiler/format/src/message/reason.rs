@@ -46,7 +46,7 @@ pub enum Reason {
     TableFull = 18,
     /// The build left this function out.
     Excluded = 19,
-    /// An exception may pass through the function, and the process's unwinder cannot be told about new code.
+    /// An exception may pass through the function, and unwinders cannot be told about new code there.
     Unwinder = 20,
     /// The library of the function was closed.
     Closed = 21,
@@ -108,7 +108,8 @@ impl Reason {
             Self::Excluded => "the build left it out",
             Self::Closed => "its library was closed",
             Self::Unwinder => {
-                "exceptions may pass through it, and the unwinder takes no new code (one thread, or none is linked)"
+                "exceptions may pass through it, and unwinders cannot find new code here (in a library, or in a static \
+                 program at a fixed address)"
             }
         }
     }

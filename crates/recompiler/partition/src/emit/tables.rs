@@ -137,13 +137,16 @@ impl<'a> Tables<'a> {
         let source = llvm::text(source, length);
         let has_code = llvm::functions(self.module).any(|function| !function.is_declaration());
         for reason in file_reasons.iter().filter(|_| has_code) {
-            self.retain(
-                &Refusal {
-                    name: &source,
-                    reason: *reason,
-                }
-                .to_bytes(),
-            );
+            let record = Refusal {
+                name: &source,
+                reason: *reason,
+            }
+            .to_bytes();
+            if reason.leaves_file_alone() {
+                note_beside(self.module, &record);
+            } else {
+                self.retain(&record);
+            }
         }
     }
 
@@ -421,6 +424,23 @@ impl<'a> Tables<'a> {
         let [from, to] = [place, target.0].map(|pointer| llvm!(LLVMConstPtrToInt(pointer, wide)));
         llvm!(LLVMConstTrunc(LLVMConstSub(to, from), word))
     }
+}
+
+/// Adds a record to a section that is not loaded, so that the file's image in memory is as without us.
+fn note_beside(module: Module, record: &[u8]) {
+    let triple = llvm::c_text(llvm::CText(llvm!(LLVMGetTarget(module.0))));
+    // Other kinds of objects write their sections in other words.
+    if !triple.contains("linux") && !triple.ends_with("elf") {
+        return;
+    }
+    let bytes: Vec<_> = record.iter().map(u8::to_string).collect();
+    let bytes = bytes.join(",");
+    let text = format!(".section {REFUSED_SECTION},\"\"\n.p2align 3\n.byte {bytes}\n.text\n");
+    llvm!(LLVMAppendModuleInlineAsm(
+        module.0,
+        text.as_ptr().cast(),
+        text.len()
+    ));
 }
 
 /// Whether the value's definition is not in this object.

@@ -175,6 +175,34 @@ fn code_that_allows_other_results_is_refused() {
     assert!(reasons(fused, "f", "-O2 -ffp-contract=on").is_empty());
 }
 
+/// What is added in the order of the lanes depends on how many there are.
+#[test]
+fn loops_that_ask_for_vectors_are_refused_where_they_round() {
+    let sum = |kind: &str, pragma: &str| {
+        format!(
+            "{kind} f(const {kind} *a, int n) {{ {kind} s = 0;\n#pragma clang loop {pragma}\nfor (int i = 0; i < n; i++) s += a[i]; return s; }}"
+        )
+    };
+    for pragma in ["vectorize(enable)", "vectorize_width(4)"] {
+        assert_eq!(
+            reasons(&sum("float", pragma), "f", "-O2"),
+            ["f: FastMath"],
+            "{pragma}"
+        );
+        assert!(reasons(&sum("int", pragma), "f", "-O2").is_empty(), "{pragma}");
+    }
+    for pragma in ["vectorize(disable)", "vectorize_width(1)", "unroll(enable)"] {
+        assert!(reasons(&sum("float", pragma), "f", "-O2").is_empty(), "{pragma}");
+    }
+}
+
+#[test]
+fn another_name_of_a_variable_is_refused() {
+    let source = "static int own; extern int other __attribute__((weak, alias(\"own\")));
+        int f(int n) { for (int i = 0; i < n; i++) other ^= i * own; return other; }";
+    assert_eq!(reasons(source, "f", "-O2"), ["f: ReplaceableBody"]);
+}
+
 #[test]
 fn retpolines_and_kernel_integrity_checks_are_refused() {
     let source = "int f(int (*g)(int), int n) { return n ? g(n) : n; }";
@@ -201,11 +229,45 @@ fn whole_files_are_left_alone_for_a_reason() {
         "FileInstrumented",
     );
     check("-O2 -ffreestanding", "FileFreestanding");
+    check("-O2 -fveclib=libmvec", "FileVectorLibrary");
     check("-O2 -m32 -nostdinc", "FileTarget");
     check("-O2 -mcmodel=large", "FileCodeModel");
     check("-O2 -mcmodel=kernel -fno-pic", "FileCodeModel");
     check("-O0", "FileNotOptimised");
     check("", "FileNotOptimised");
+}
+
+/// What such a file adds is a note that nobody loads; a reader finds it beside those about functions.
+#[test]
+fn a_file_that_is_left_alone_gets_nothing_that_is_loaded() {
+    use object::{Object, ObjectSection, SectionFlags};
+    let alone = "int g(int n) { int s = 0; for (int i = 0; i < n; i++) s ^= i * s; return s; }";
+    let other = "#include <stdarg.h>\nint g(int); int f(int n, ...) { int s = n; for (int i = 0; i < n; i++) s ^= g(i); return s; }
+        int main(void) { return f(0); }";
+    let fixture = Fixture::new(&[("alone.c", alone), ("other.c", other)]);
+    fixture.compile("f", "-O2 -ffreestanding -c alone.c");
+    fixture.compile("f", "-O2 -c other.c");
+    let bytes = std::fs::read(fixture.path("alone.o")).unwrap();
+    let file = object::File::parse(&*bytes).unwrap();
+    let own = file.sections();
+    let own = own.filter(|section| section.name().unwrap().starts_with(".tidegate"));
+    for section in own {
+        let SectionFlags::Elf { sh_flags, .. } = section.flags() else {
+            panic!("not ELF");
+        };
+        assert_eq!(sh_flags.0, 0, "{:?}", section.name());
+    }
+    for linker in ["bfd", "lld"] {
+        fixture.compile(
+            "",
+            &format!("-fuse-ld={linker} -Wl,--gc-sections alone.o other.o -o program"),
+        );
+        let refused = fixture.inspect("program").refused;
+        let mut reasons: Vec<_> = refused.iter().map(|one| (&*one.name, &*one.reason)).collect();
+        reasons.sort_unstable();
+        let expect = [("alone.c", "FileFreestanding"), ("f", "Variadic")];
+        assert_eq!(reasons, expect, "{linker}");
+    }
 }
 
 #[test]

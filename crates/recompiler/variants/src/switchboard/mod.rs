@@ -184,10 +184,11 @@ impl Switchboard {
         process: u32,
         action: impl FnOnce(&mut Managed) -> Result<Out, VariantsError>,
     ) -> Result<Out, VariantsError> {
-        if self.shared.paused.load(Ordering::Acquire) {
-            return Err(VariantsError::Paused);
-        }
         self.with(process, |managed| {
+            // Under the process's lock: whoever pauses takes it afterwards, and finds what was switched before.
+            if self.shared.paused.load(Ordering::Acquire) {
+                return Err(VariantsError::Paused);
+            }
             managed.touched = true;
             action(managed)
         })

@@ -6,7 +6,7 @@
 use super::managed::Managed;
 use super::{Options, Shared, Switchboard, lock};
 use crate::error::at;
-use crate::session::{self, Frame, HEARTBEAT_INTERVAL, Peer, Session};
+use crate::session::{self, ANSWER_LIMIT, Frame, HEARTBEAT_INTERVAL, Peer, Session};
 use crate::{VariantsError, client};
 use std::fs::{self, Permissions};
 use std::io::{self, Write};
@@ -113,20 +113,36 @@ fn accept_all(shared: &Arc<Shared>, listener: &UnixListener) {
     };
     while !shared.closing.load(Ordering::Acquire) {
         let _ = poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&interval));
-        while let Ok((stream, _)) = listener.accept() {
-            if shared.connections.load(Ordering::Relaxed) >= CONNECTION_LIMIT
-                || stream.set_nonblocking(false).is_err()
-            {
-                continue;
+        let refused = loop {
+            match listener.accept() {
+                Ok((stream, _)) => receive(shared, stream),
+                Err(error) => break error,
             }
-            shared.connections.fetch_add(1, Ordering::Relaxed);
-            let shared = Arc::clone(shared);
-            thread::spawn(move || {
-                // A connection that fails is closed by being dropped.
-                let _ = greet(&shared, stream);
-                shared.connections.fetch_sub(1, Ordering::Relaxed);
-            });
+        };
+        // No descriptor is free, say: whoever waits is still there afterwards.
+        if refused.kind() != io::ErrorKind::WouldBlock {
+            thread::sleep(ACCEPT_INTERVAL);
         }
+    }
+}
+
+/// Gives a connection its thread. Where none can be made it is closed: runtimes come again.
+fn receive(shared: &Arc<Shared>, stream: UnixStream) {
+    if shared.connections.load(Ordering::Relaxed) >= CONNECTION_LIMIT
+        || stream.set_nonblocking(false).is_err()
+        || stream.set_write_timeout(Some(ANSWER_LIMIT)).is_err()
+    {
+        return;
+    }
+    shared.connections.fetch_add(1, Ordering::Relaxed);
+    let own = Arc::clone(shared);
+    let started = thread::Builder::new().spawn(move || {
+        // A connection that fails is closed by being dropped.
+        let _ = greet(&own, stream);
+        own.connections.fetch_sub(1, Ordering::Relaxed);
+    });
+    if started.is_err() {
+        shared.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -8,10 +8,12 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -126,6 +128,26 @@ static long work_beside_libraries(void) {
   return bad + (long)result;
 }
 
+/* A child of a process that kills itself where it would connect. */
+static long work_in_filtered_child(void) {
+  struct sock_filter lines[] = {{BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, nr)},
+                                {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, SYS_socket},
+                                {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_KILL_PROCESS},
+                                {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW}};
+  struct sock_fprog program = {4, lines};
+  prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) return 1;
+  pid_t child = fork();
+  if (child == 0) {
+    /* Longer than a helper takes to connect. */
+    usleep(300000);
+    _exit(work(NULL) != NULL);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  return status != 0;
+}
+
 /* Installs a restriction that survives exec, and starts over without asking for it again. */
 static void restrict_and_restart(char **argv) {
   struct sock_filter allow_all = {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW};
@@ -152,6 +174,7 @@ int main(int argc, char **argv) {
     /* Another user from here on. */
     usleep(300000);
     bad += setuid(65534) != 0;
+    if (argc > 4) bad += prctl(PR_SET_DUMPABLE, 1) != 0;
     bad += (long)work(NULL);
   } else if (argc > 3 && argv[3][0] == 'c') {
     /* Closes what it does not know, and uses the numbers for something else. */
@@ -161,6 +184,9 @@ int main(int argc, char **argv) {
     for (int number = 500; number < 530; number++) dup2(file, number);
     bad += (long)work(NULL);
     bad += lseek(file, 0, SEEK_END) != 0;
+  } else if (argc > 3 && argv[3][0] == 'k') {
+    usleep(500000);
+    bad += work_in_filtered_child();
   } else if (argc > 3 && argv[3][0] == 'p') {
     usleep(300000);
     bad += prefork(4);

@@ -65,6 +65,22 @@ fn what_was_stored_is_found_and_listed() {
 }
 
 #[test]
+fn the_same_may_be_stored_several_times_at_once() {
+    let (folder, cache) = cache(1 << 20);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..50 {
+                    cache.put(key(b"a"), &label(), &image()).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(cache.get(key(b"a"), HASH), Some(image()));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
 fn every_part_of_the_key_counts() {
     let tunables = [("block".to_owned(), 7)];
     let base = KeyParts {

@@ -8,7 +8,7 @@ use tidegate_format::image::CpuFeatures;
 use tidegate_format::message::Reason;
 use tidegate_format::scenario::Scenario;
 use tidegate_variants::VariantsError;
-use tidegate_variants::client::{Answer, Command, ask};
+use tidegate_variants::client::{Answer, Command, ask, execute};
 use tidegate_variants::inspect::inspect_process;
 use tidegate_variants::switchboard::Switchboard;
 
@@ -225,7 +225,7 @@ fn a_fork_child_starts_at_the_base_and_is_found() {
         return;
     };
     let server = bench.serve();
-    let child = bench.run(&["2", "1", "fork"]);
+    let child = bench.run(&["4", "1", "fork"]);
     let (process, board) = (child.id(), server.board());
     wait_until("the runtime connects", || board.is_connected(process));
     load(board, process, Scenario::Cpu, 3).unwrap();
@@ -247,6 +247,20 @@ fn a_fork_child_starts_at_the_base_and_is_found() {
         .unwrap();
     let output = output_of(child);
     assert!(output.contains("child bad=0"), "{output}");
+}
+
+#[test]
+fn a_fork_child_under_a_seccomp_filter_has_no_helper() {
+    let Some(bench) = Bench::new("a_fork_child_under_a_seccomp_filter", &[]) else {
+        return;
+    };
+    let server = bench.serve();
+    let child = bench.run(&["1", "1", "kill"]);
+    let (process, board) = (child.id(), server.board());
+    wait_until("the runtime connects", || board.is_connected(process));
+    load(board, process, Scenario::Cpu, 3).unwrap();
+    board.switch(process, None, Scenario::Cpu).unwrap();
+    assert_eq!(value(&output_of(child), "bad"), 0);
 }
 
 /// A daemon that goes away or stands still: the slot is read from outside, in the process's memory.
@@ -376,16 +390,19 @@ fn a_program_that_changes_its_user_loses_its_helper_and_runs_the_base() {
         return;
     };
     let server = bench.serve();
-    let child = bench.run(&["60", "1", "user"]);
-    let (process, board) = (child.id(), server.board());
-    wait_until("the runtime connects", || board.is_connected(process));
-    load(board, process, Scenario::Cpu, 3).unwrap();
-    board.switch(process, None, Scenario::Cpu).unwrap();
-    wait_until("the helper is gone", || {
-        proc_text(process, "status").contains("Threads:\t1")
-    });
-    assert!(board.switch(process, None, Scenario::Cpu).is_err());
-    assert_eq!(value(&stop(child), "bad"), 0);
+    // Not dumpable any more, or dumpable again.
+    for arguments in [&["60", "1", "user"][..], &["60", "1", "user", "dumpable"]] {
+        let child = bench.run(arguments);
+        let (process, board) = (child.id(), server.board());
+        wait_until("the runtime connects", || board.is_connected(process));
+        load(board, process, Scenario::Cpu, 3).unwrap();
+        board.switch(process, None, Scenario::Cpu).unwrap();
+        wait_until("the helper is gone", || {
+            proc_text(process, "status").contains("Threads:\t1")
+        });
+        assert!(board.switch(process, None, Scenario::Cpu).is_err());
+        assert_eq!(value(&stop(child), "bad"), 0);
+    }
 }
 
 #[test]
@@ -420,6 +437,15 @@ fn commands_go_over_the_socket_and_without_a_daemon_the_verb_serves_it() {
         ),
         ("cpu", 1)
     );
+    // Nobody is told of somebody else's process, connected or not.
+    let other = rustix::process::geteuid().as_raw() + 1;
+    for process in [process, std::process::id()] {
+        let refused = execute(server.board(), other, &Command::Inspect { process });
+        assert!(
+            matches!(refused, Err(VariantsError::NotAllowed { .. })),
+            "{refused:?}"
+        );
+    }
     let wrong = ask(options.clone(), &switch("sideways"));
     assert!(matches!(wrong, Err(VariantsError::Remote(_))), "{wrong:?}");
     let unknown = ask(

@@ -89,6 +89,28 @@ int main(void) { return 0; }
     assert_eq!(Image::read(&image).unwrap().cpu_features, CpuFeatures::BASELINE);
 }
 
+/// As above, where the vector crosses a call that an exception may leave by another way.
+#[test]
+fn a_wide_vector_in_a_guarded_call_keeps_the_instruction_set() {
+    let source = r"
+typedef float v8 __attribute__((vector_size(32)));
+typedef v8 (*function)(v8);
+static int cleaned;
+static void clean(int *p) { cleaned += *p; }
+__attribute__((noinline)) long guarded(const function *f, v8 *p, long n) {
+  for (long i = 0; i < n; i++) {
+    int left __attribute__((cleanup(clean))) = 1;
+    p[i] = f[i](p[i]);
+  }
+  return cleaned;
+}
+int main(void) { return 0; }
+";
+    let program = build(source, &["guarded"], &["-Wno-psabi", "-fexceptions"]);
+    let image = run_worker(&program.request("guarded", Scenario::Cpu)).0.unwrap();
+    assert_eq!(Image::read(&image).unwrap().cpu_features, CpuFeatures::BASELINE);
+}
+
 /// A function for a newer CPU behind a check, next to one for every CPU, as programs do it themselves.
 const TARGETS: &str = r#"
 #include "loader.h"
@@ -142,4 +164,35 @@ int main(void) { return 0; }
     );
     let image = run_worker(&program.request("strict", Scenario::Cpu)).0.unwrap();
     assert_eq!(Image::read(&image).unwrap().cpu_features, CpuFeatures::BASELINE);
+}
+
+/// A tunable is a constant in the base once the blob was taken: folded then, a product and a sum would round once.
+const FOLDED: &str = r#"
+#include "loader.h"
+#include <tidegate.h>
+TIDEGATE_TUNABLE(factor, 134217729);
+__attribute__((noinline)) double folded(const double *a, long n) {
+  double wide = (double)factor();
+  double constant = wide * wide + -0x1p54;
+  double total = 0;
+  for (long k = 0; k < n; k++) total += a[k] * constant;
+  return total;
+}
+int main(int count, char **arguments) {
+  for (int i = 1; i < count; i++) load_variant(arguments[i]);
+  double a[] = {1, 0x1p60, -0x1p60};
+  printf("%a %a %a\n", folded(a, 1), folded(a, 2), folded(a, 3));
+}
+"#;
+
+#[test]
+fn what_is_folded_late_rounds_as_what_is_not() {
+    for flags in [vec![], vec!["-march=x86-64-v3"]] {
+        let program = build(FOLDED, &["folded"], &flags);
+        let base = program.run(&[]);
+        for scenario in [Scenario::Cpu, Scenario::Memory, Scenario::Placebo] {
+            let path = program.write_variant("folded", &program.image("folded", scenario));
+            assert_eq!(program.run(&[&path]), base, "{flags:?} {scenario}");
+        }
+    }
 }

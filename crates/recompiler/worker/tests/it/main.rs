@@ -12,3 +12,4 @@ mod refusals;
 mod round_trip;
 mod served;
 mod specialised;
+mod symbols;
