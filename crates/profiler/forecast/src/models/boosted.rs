@@ -4,6 +4,8 @@
 //! boosted body and the residual blocks by how well each did on this series. Without trees the blocks speak alone.
 
 use super::calendar::Calendar;
+use super::exceedances::Exceedances;
+use super::gbdt::PreparedRows;
 use super::learner::{BodyRow, Learner};
 use super::mix::Mix;
 use super::past::{HORIZON, NotLater, Past};
@@ -11,8 +13,8 @@ use super::series::{FOREST_ROW, Moment, Series};
 use super::trained::Trained;
 use super::training::TARGET_MAX;
 use super::{
-    Chances, Forecast, Quantiles, SeriesModel, TARGET_COUNT, THRESHOLDS, WINDOW_COUNT, WINDOW_TARGETS,
-    targets_of,
+    Chances, Forecast, Quantiles, SeriesModel, TARGET_COUNT, THRESHOLDS, WINDOW_TARGETS, targets_of,
+    transposed,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -25,7 +27,8 @@ const MIX_EVERY: u64 = 7;
 pub struct Boosted {
     trained: Arc<Trained>,
     series: Series,
-    thresholds: [f64; THRESHOLDS],
+    /// The series against its own thresholds.
+    above: [Exceedances; THRESHOLDS],
     mix: Mix,
     lessons: VecDeque<Lesson>,
     /// What the competition was told of the last value, until a forecast takes it.
@@ -64,10 +67,11 @@ impl Lesson {
 impl Boosted {
     /// A series with one value every `step_s` seconds.
     pub fn new(trained: Arc<Trained>, step_s: u32, thresholds: [f64; THRESHOLDS]) -> Self {
+        let series = Series::new(step_s);
         Self {
             trained,
-            series: Series::new(step_s),
-            thresholds,
+            above: thresholds.map(|threshold| series.exceedances(threshold)),
+            series,
             mix: Mix::default(),
             lessons: VecDeque::new(),
             said: None,
@@ -91,7 +95,11 @@ impl Boosted {
         Lesson {
             seen: self.series.past().seen(),
             threshold,
-            row: Box::new(self.series.forest_row(moment, threshold).0),
+            row: Box::new(
+                self.series
+                    .forest_row(moment, &self.series.exceedances(threshold))
+                    .0,
+            ),
             body: Box::new(BodyRow {
                 row: moment.body_row(&quantiles),
                 starts: quantiles.map(|quantiles| moment.start(&quantiles)),
@@ -105,8 +113,8 @@ impl Boosted {
     /// One of the series' own thresholds, or one that lies high among its values.
     fn drawn_threshold(&self, learner: &mut Learner) -> f64 {
         let kind = (learner.draw() * 3.0) as usize;
-        if let Some(threshold) = self.thresholds.get(kind) {
-            return *threshold;
+        if let Some(above) = self.above.get(kind) {
+            return above.threshold();
         }
         let past = self.series.past();
         let mut value = || past.back((learner.draw() * past.len() as f64) as usize);
@@ -115,20 +123,21 @@ impl Boosted {
 
     /// What the forests say, and what the residual blocks say for themselves.
     fn chances(&self, moment: &Moment) -> [Chances; 2] {
-        let mut chances = [[0.0; THRESHOLDS]; WINDOW_COUNT];
-        let mut of_blocks = chances;
-        for (column, threshold) in self.thresholds.iter().enumerate() {
-            let (row, blocks) = self.series.forest_row(moment, *threshold);
-            for (window, forest) in self.trained.events_for(&row).iter().enumerate() {
-                let trained = !forest.trees.is_empty();
-                chances[window][column] = if trained {
-                    forest.probability(&row)
-                } else {
-                    blocks[window]
-                };
-                of_blocks[window][column] = blocks[window];
+        let rows = self
+            .above
+            .each_ref()
+            .map(|above| self.series.forest_row(moment, above));
+        let of_blocks = transposed(rows.map(|(_, blocks)| blocks));
+        // All rows of a moment know the same minutes.
+        let forests = self.trained.events_for(&rows[0].0);
+        let prepared = PreparedRows::new(rows.each_ref().map(|(row, _)| row.as_slice()));
+        let chances = std::array::from_fn(|window| {
+            if forests[window].trees().is_empty() {
+                of_blocks[window]
+            } else {
+                forests[window].probabilities(&prepared)
             }
-        }
+        });
         [chances, of_blocks]
     }
 
@@ -159,6 +168,9 @@ impl Boosted {
 impl SeriesModel for Boosted {
     fn observe(&mut self, time_s: i64, value: f64) -> Result<(), NotLater> {
         let steps = self.series.observe(time_s, value)?;
+        for above in &mut self.above {
+            above.follow(self.series.past(), steps);
+        }
         if steps > 1 || self.series.past().back(0).is_nan() {
             self.lessons.clear();
         }
@@ -224,7 +236,7 @@ impl SeriesModel for Boosted {
 fn body(trained: &Trained, moment: &Moment, blocks: &Quantiles) -> Quantiles {
     let row = moment.body_row(blocks);
     std::array::from_fn(|target| {
-        if trained.body[target].trees.is_empty() {
+        if trained.body[target].trees().is_empty() {
             return blocks[target];
         }
         let mut quantiles = moment.start(&blocks[target]);

@@ -115,10 +115,12 @@ impl Learner {
             let grown = self.grown_events(&matrix, window);
             // They stand on whatever answers for a row.
             if trained.knows_minutes() {
-                trained.with_minutes[window].trees.extend(grown.iter().cloned());
+                trained.with_minutes[window]
+                    .trees_mut()
+                    .extend(grown.iter().cloned());
             }
             trained.events[window].width = FOREST_ROW;
-            trained.events[window].trees.extend(grown);
+            trained.events[window].trees_mut().extend(grown);
         }
         let rows: Vec<f32> = self.body.iter().flat_map(|body| body.row).collect();
         let matrix = Matrix::new(&rows, BODY_ROW, BINS);
@@ -145,7 +147,7 @@ impl Learner {
             after += log_loss(start + trial.predict(row), *happened);
         }
         if after < before {
-            grow(happened.len()).trees
+            grow(happened.len()).trees().to_vec()
         } else {
             Vec::new()
         }
@@ -183,7 +185,7 @@ impl Learner {
             let grown = grow(count);
             forest.width = BODY_ROW;
             forest.levels = QUANTILES;
-            forest.trees.extend(grown.trees);
+            forest.trees_mut().extend(grown.trees().iter().cloned());
         }
     }
 }

@@ -35,6 +35,7 @@ pub mod peaks;
 pub mod prophet;
 pub mod ridge;
 pub mod series;
+mod sorting;
 pub mod stack;
 pub mod trained;
 pub mod training;

@@ -5,6 +5,7 @@
 
 use super::calendar::Calendar;
 use super::past::{HORIZON, NotLater, Past};
+use super::sorting::sort;
 use super::{
     Forecast, LEVELS, SeriesModel, TARGET_COUNT, THRESHOLDS, WINDOW_TARGETS, quantile, targets_of, transposed,
 };
@@ -104,7 +105,7 @@ pub(crate) fn forecast_of(
         if values.is_empty() {
             values.push(point[target]);
         }
-        values.sort_unstable_by(f64::total_cmp);
+        sort(&mut values);
         values
     });
     let chances = thresholds.map(|threshold| {

@@ -9,6 +9,7 @@
 use super::cholesky::{factorise, start};
 use super::features::{LINEAR, SERIES, SLOW, SLOW_HOURS};
 use super::past::{DAY, HORIZON, Past};
+use super::sorting::sort;
 use super::{LEVELS, Quantiles, TARGET_COUNT, WINDOW_COUNT, WINDOW_TARGETS, quantile, targets_of};
 use std::collections::VecDeque;
 
@@ -36,6 +37,8 @@ const TARGET_MAX: f64 = 60.0;
 pub const BLOCKS: usize = 720;
 /// The steps that are targets by themselves: those of s1, s3 and s12.
 const ALONE: [usize; 3] = [0, 2, 11];
+/// How many blocks are laid over the point path at once.
+const TOGETHER: usize = 16;
 /// Volatility below which errors are not divided any further, in scales.
 const VOLATILITY_MIN: f64 = 0.02;
 /// Steps over which the fast and the slow volatility average.
@@ -74,7 +77,8 @@ pub struct Ridge {
     slow: f64,
 }
 
-/// A forecast: the point path and the five targets under every block, relative to the last value, in scales.
+/// A forecast: the point path and the five targets under every block, relative to the last value, in scales; those of
+/// single steps in rising order.
 #[derive(Clone, Debug)]
 pub struct Blocks {
     targets: [Vec<f32>; TARGET_COUNT],
@@ -256,24 +260,13 @@ impl Ridge {
     /// The forecast from the last observation; `None` before the first one, and while the last one is missing.
     pub fn forecast(&self) -> Option<Blocks> {
         let now = self.pending.back()?;
-        let count = self.block_count;
         let mut targets: [Vec<f32>; TARGET_COUNT] = std::array::from_fn(|_| Vec::new());
         let volatility = now.volatility as f32;
-        let mut highest = vec![f32::NEG_INFINITY; count];
-        for (step, errors) in self.blocks.iter().enumerate() {
-            let point = now.ahead[step] as f32;
-            for (top, error) in highest.iter_mut().zip(errors) {
-                *top = top.max(point + volatility * error);
-            }
-            if step == ALONE[1] {
-                targets[3].clone_from(&highest);
-            }
-        }
         for (target, (sorted, step)) in self.sorted.iter().zip(ALONE).enumerate() {
             let point = now.ahead[step] as f32;
             targets[target] = sorted.iter().map(|error| point + volatility * error).collect();
         }
-        targets[4] = highest;
+        [targets[3], targets[4]] = self.highest(&now.ahead.map(|point| point as f32), volatility);
         Some(Blocks {
             targets,
             base: now.base,
@@ -281,6 +274,33 @@ impl Ridge {
             point: targets_of(&now.ahead).map(|target| now.base + now.scale * target),
             volatility: now.volatility * now.scale,
         })
+    }
+
+    /// The highest of the next 3 and 12 values under every block.
+    fn highest(&self, ahead: &[f32; HORIZON], volatility: f32) -> [Vec<f32>; 2] {
+        let mut highest = [vec![0.0; BLOCKS], vec![0.0; BLOCKS]];
+        let [short, long] = &mut highest;
+        let (short, long) = (
+            short.as_chunks_mut::<TOGETHER>().0,
+            long.as_chunks_mut::<TOGETHER>().0,
+        );
+        for (place, (short, long)) in short.iter_mut().zip(long).enumerate() {
+            let mut tops = [f32::NEG_INFINITY; TOGETHER];
+            for (step, (errors, point)) in self.blocks.iter().zip(ahead).enumerate() {
+                for (top, error) in tops.iter_mut().zip(&errors.as_chunks::<TOGETHER>().0[place]) {
+                    let value = point + volatility * error;
+                    *top = if value > *top { value } else { *top };
+                }
+                if step == ALONE[1] {
+                    *short = tops;
+                }
+            }
+            *long = tops;
+        }
+        for highest in &mut highest {
+            highest.truncate(self.block_count);
+        }
+        highest
     }
 }
 
@@ -293,20 +313,31 @@ impl Blocks {
             if values.is_empty() {
                 return if relative < 0.0 { 0.75 } else { 0.25 };
             }
-            let above = values.iter().filter(|value| **value > relative).count();
-            (above as f64 + 0.5) / (values.len() as f64 + 1.0)
+            let above = if target < ALONE.len() {
+                (values.len() - values.partition_point(|value| *value <= relative)) as u32
+            } else {
+                values.iter().map(|value| u32::from(*value > relative)).sum()
+            };
+            (f64::from(above) + 0.5) / (values.len() as f64 + 1.0)
         })
     }
 
     /// The quantiles of each target, absolute.
     pub fn quantiles(&self) -> Quantiles {
         std::array::from_fn(|target| {
-            let mut values = self.targets[target].clone();
+            let values = &self.targets[target];
             if values.is_empty() {
                 return [self.point[target]; LEVELS.len()];
             }
-            values.sort_unstable_by(f32::total_cmp);
-            LEVELS.map(|level| self.base + self.scale * quantile(&values, level))
+            let mut sorted = Vec::new();
+            let values = if target < ALONE.len() {
+                values
+            } else {
+                sorted.clone_from(values);
+                sort(&mut sorted);
+                &sorted
+            };
+            LEVELS.map(|level| self.base + self.scale * quantile(values, level))
         })
     }
 }

@@ -1,7 +1,7 @@
 //! One series with its past, its row and its linear forecaster: what every learned model reads.
 
 use super::calendar::Calendar;
-use super::exceedances::{Exceedances, THRESHOLD};
+use super::exceedances::{Exceedances, Highs, THRESHOLD};
 use super::features::{MINUTES, MINUTES_ROW, SERIES, minutes_row, series_row};
 use super::past::{NotLater, Past};
 use super::ridge::{Blocks, Ridge};
@@ -57,6 +57,7 @@ pub struct Moment {
     pub base: f64,
     /// Absolute size of one unit of the row.
     pub scale: f64,
+    highs: Highs,
 }
 
 impl Moment {
@@ -136,27 +137,40 @@ impl Series {
             row,
             base,
             scale,
+            highs: Highs::new(&self.past),
         })
     }
 
+    /// Which of the kept values were above a threshold.
+    pub fn exceedances(&self, threshold: f64) -> Exceedances {
+        Exceedances::new(&self.past, threshold)
+    }
+
     /// The network's row for one threshold, without one-minute values, and the chances that the residual blocks give.
-    pub fn event_row(&self, moment: &Moment, threshold: f64) -> ([f32; EVENT_ROW], [f64; WINDOW_COUNT]) {
-        let chances = moment.blocks.chances(threshold);
-        let added = Exceedances::new(&self.past, threshold).row(&self.past, Some((&moment.blocks, &chances)));
-        let mut row = [0.0; EVENT_ROW];
-        row[..COMMON_ROW].copy_from_slice(&moment.row);
+    pub fn event_row(&self, moment: &Moment, above: &Exceedances) -> ([f32; EVENT_ROW], [f64; WINDOW_COUNT]) {
+        let mut row = [f32::NAN; EVENT_ROW];
+        let chances = self.fill_event_row(moment, above, &mut row);
         row[MINUTES].fill(f32::NAN);
-        row[COMMON_ROW..].copy_from_slice(&added);
         (row, chances)
     }
 
     /// The forests' row for one threshold, and the chances that the residual blocks give.
-    pub fn forest_row(&self, moment: &Moment, threshold: f64) -> ([f32; FOREST_ROW], [f64; WINDOW_COUNT]) {
-        let (event, chances) = self.event_row(moment, threshold);
-        let mut row = [0.0; FOREST_ROW];
-        row[..EVENT_ROW].copy_from_slice(&event);
-        row[MINUTES].copy_from_slice(&moment.row[MINUTES]);
-        row[EVENT_ROW..].copy_from_slice(&minutes_row(&self.past, threshold));
+    pub fn forest_row(
+        &self,
+        moment: &Moment,
+        above: &Exceedances,
+    ) -> ([f32; FOREST_ROW], [f64; WINDOW_COUNT]) {
+        let mut row = [f32::NAN; FOREST_ROW];
+        let chances = self.fill_event_row(moment, above, &mut row);
+        row[EVENT_ROW..].copy_from_slice(&minutes_row(&self.past, above.threshold()));
         (row, chances)
+    }
+
+    fn fill_event_row(&self, moment: &Moment, above: &Exceedances, row: &mut [f32]) -> [f64; WINDOW_COUNT] {
+        let chances = moment.blocks.chances(above.threshold());
+        row[..COMMON_ROW].copy_from_slice(&moment.row);
+        let added = above.row(&self.past, &moment.highs, Some((&moment.blocks, &chances)));
+        row[COMMON_ROW..EVENT_ROW].copy_from_slice(&added);
+        chances
     }
 }

@@ -1,8 +1,9 @@
 //! The models that were trained on many series, and the file that they are kept in.
 //!
 //! The file is little-endian: the magic `TGFM`, a version, the lengths of the two rows, the forests, the network if
-//! there is one, the forests for one-minute values if there are any, and a 64-bit FNV-1a sum over everything before it. A reader refuses another version, another length, a wrong sum, and trees
-//! whose references lead nowhere: what was read is asked without further checks.
+//! there is one, the forests for one-minute values if there are any, and a 64-bit FNV-1a sum over everything before it.
+//! A reader refuses another version, another length, a wrong sum, and trees whose references lead nowhere: what was read
+//! is asked without further checks.
 
 use super::gbdt::{Forest, Node, QuantileForest, Tree};
 use super::lstm::Lstm;
@@ -90,7 +91,7 @@ impl Trained {
 
     /// Whether it has learned from one-minute values.
     pub(crate) fn knows_minutes(&self) -> bool {
-        self.with_minutes.iter().all(|forest| !forest.trees.is_empty())
+        self.with_minutes.iter().all(|forest| !forest.trees().is_empty())
     }
 
     /// The bytes of the model file.
@@ -100,10 +101,10 @@ impl Trained {
             bytes.extend(number.to_le_bytes());
         }
         for forest in &self.events {
-            write_forest(&mut bytes, &[forest.base], &forest.trees);
+            write_forest(&mut bytes, &[forest.base], forest.trees());
         }
         for forest in &self.body {
-            write_forest(&mut bytes, &[], &forest.trees);
+            write_forest(&mut bytes, &[], forest.trees());
         }
         bytes.push(u8::from(self.network.is_trained()));
         if self.network.is_trained() {
@@ -119,7 +120,7 @@ impl Trained {
         }
         if self.knows_minutes() {
             for forest in &self.with_minutes {
-                write_forest(&mut bytes, &[forest.base], &forest.trees);
+                write_forest(&mut bytes, &[forest.base], forest.trees());
             }
         }
         let sum = sum_of(&bytes);
@@ -228,11 +229,7 @@ impl Reader<'_> {
             *forest = self.forest()?;
         }
         for forest in &mut trained.body {
-            *forest = QuantileForest {
-                width: BODY_ROW,
-                levels: QUANTILES,
-                trees: self.trees()?,
-            };
+            *forest = QuantileForest::new(BODY_ROW, QUANTILES, self.trees()?);
         }
         let (has_network, rest) = self.bytes.split_first().ok_or(FileError::Damaged)?;
         self.bytes = rest;
@@ -256,11 +253,7 @@ impl Reader<'_> {
     }
 
     fn forest(&mut self) -> Result<Forest, FileError> {
-        Ok(Forest {
-            width: FOREST_ROW,
-            base: self.value()?,
-            trees: self.trees()?,
-        })
+        Ok(Forest::new(FOREST_ROW, self.value()?, self.trees()?))
     }
 
     fn trees(&mut self) -> Result<Vec<Tree>, FileError> {
@@ -304,16 +297,8 @@ mod tests {
             nodes: vec![node],
             leaves: vec![0.25; leaves],
         };
-        let event = Forest {
-            width: FOREST_ROW,
-            base: -2.0,
-            trees: vec![tree(2); 3],
-        };
-        let body = QuantileForest {
-            width: BODY_ROW,
-            levels: QUANTILES,
-            trees: vec![tree(2 * QUANTILES)],
-        };
+        let event = Forest::new(FOREST_ROW, -2.0, vec![tree(2); 3]);
+        let body = QuantileForest::new(BODY_ROW, QUANTILES, vec![tree(2 * QUANTILES)]);
         Trained {
             events: std::array::from_fn(|_| event.clone()),
             with_minutes: Default::default(),
@@ -343,10 +328,7 @@ mod tests {
     #[test]
     fn forests_for_minutes_are_written_read_and_asked_where_there_are_some() {
         let mut trained = small();
-        let with = Forest {
-            base: 3.0,
-            ..trained.events[0].clone()
-        };
+        let with = Forest::new(FOREST_ROW, 3.0, trained.events[0].trees().to_vec());
         trained.with_minutes = std::array::from_fn(|_| with.clone());
         assert_eq!(Trained::from_bytes(&trained.to_bytes()), Ok(trained.clone()));
         let mut row = [0.0; FOREST_ROW];
@@ -354,7 +336,7 @@ mod tests {
         assert_eq!(small().events_for(&row), &small().events);
         row[EVENT_ROW..].fill(f32::NAN);
         assert_eq!(trained.events_for(&row), &trained.events);
-        trained.with_minutes[2].trees[1].nodes[0].left = 7;
+        trained.with_minutes[2].trees_mut()[1].nodes[0].left = 7;
         assert_eq!(Trained::from_bytes(&trained.to_bytes()), Err(FileError::Unsound));
     }
 
@@ -372,20 +354,20 @@ mod tests {
     #[test]
     fn a_sound_sum_does_not_excuse_an_unsound_tree() {
         let mut trained = small();
-        trained.events[1].trees[0].nodes[0].left = 7;
+        trained.events[1].trees_mut()[0].nodes[0].left = 7;
         assert_eq!(Trained::from_bytes(&trained.to_bytes()), Err(FileError::Unsound));
         let mut trained = small();
-        trained.body[0].trees[0].nodes[0].feature = BODY_ROW as u16;
+        trained.body[0].trees_mut()[0].nodes[0].feature = BODY_ROW as u16;
         assert_eq!(Trained::from_bytes(&trained.to_bytes()), Err(FileError::Unsound));
         let mut trained = small();
-        trained.body[4].trees[0].leaves[1] = f32::NAN;
+        trained.body[4].trees_mut()[0].leaves[1] = f32::NAN;
         assert_eq!(Trained::from_bytes(&trained.to_bytes()), Err(FileError::Unsound));
     }
 
     #[test]
     fn the_shipped_model_is_read() {
         let shipped = Trained::shipped().expect("it was trained for these features");
-        assert!(shipped.events.iter().all(|forest| !forest.trees.is_empty()));
+        assert!(shipped.events.iter().all(|forest| !forest.trees().is_empty()));
         assert!(shipped.network.is_trained());
     }
 

@@ -214,7 +214,7 @@ fn keep_body(series: &Series, targets: &[f64; TARGET_COUNT], rows: &mut Rows) {
 fn keep_event(series: &Series, threshold: f64, targets: &[f64; TARGET_COUNT], rows: &mut Rows) {
     let Some(moment) = series.moment() else { return };
     let happened = WINDOW_TARGETS.map(|target| targets[target] > threshold);
-    let mut row = series.forest_row(&moment, threshold).0;
+    let mut row = series.forest_row(&moment, &series.exceedances(threshold)).0;
     if knows_minutes(&row) {
         rows.with_minutes.keep(&row, happened);
     }

@@ -11,9 +11,10 @@ mod bins;
 mod grow;
 mod train;
 mod tree;
+mod walk;
 
 pub use bins::Matrix;
 pub(crate) use train::Random;
 pub use train::{Grower, Loss, Parameters, train, train_from, train_quantiles};
-pub(crate) use tree::Node;
 pub use tree::{Forest, QuantileForest, Tree};
+pub(crate) use tree::{Node, PreparedRows};

@@ -168,11 +168,7 @@ impl<'a> Grower<'a> {
             loss,
             parameters,
             random: Random(parameters.seed),
-            forest: Forest {
-                width: matrix.width(),
-                base,
-                trees: Vec::new(),
-            },
+            forest: Forest::new(matrix.width(), base, Vec::new()),
         }
     }
 
@@ -204,7 +200,7 @@ impl<'a> Grower<'a> {
         for (row, score) in self.scores.iter_mut().enumerate() {
             *score += tree.leaves[binned.leaf_of(self.matrix.row(row))];
         }
-        self.forest.trees.push(tree);
+        self.forest.trees_mut().push(tree);
     }
 
     /// What was grown, and the generator's state: what [`Grower::resume`] goes on from.
@@ -225,11 +221,7 @@ pub fn train_quantiles(
     parameters: &Parameters,
 ) -> QuantileForest {
     let rows = matrix.rows().min(targets.len());
-    let mut forest = QuantileForest {
-        width: matrix.width(),
-        levels: levels.len(),
-        trees: Vec::new(),
-    };
+    let mut forest = QuantileForest::new(matrix.width(), levels.len(), Vec::new());
     let column = |level| starts.iter().skip(level).step_by(levels.len()).copied();
     let mut scores: Vec<Vec<f32>> = (0..levels.len()).map(|level| column(level).collect()).collect();
     let mut random = Random(parameters.seed);
@@ -262,7 +254,7 @@ pub fn train_quantiles(
                 scores[row] += value;
             }
         }
-        forest.trees.push(tree);
+        forest.trees_mut().push(tree);
     }
     forest
 }
@@ -413,10 +405,7 @@ mod tests {
             forest,
             train(&matrix, &targets, Loss::Logistic, &parameters, |_| true)
         );
-        let constant = Forest {
-            trees: Vec::new(),
-            ..forest.clone()
-        };
+        let constant = Forest::new(forest.width, forest.base, Vec::new());
         let (fitted, climate) = (
             brier(&forest, &columns, &targets),
             brier(&constant, &columns, &targets),
@@ -465,7 +454,7 @@ mod tests {
             &Parameters::default(),
             |_| true,
         );
-        assert_eq!(forest.trees.len(), 0);
+        assert_eq!(forest.trees().len(), 0);
         let constant = matrix_of(&[vec![1.0; 200]]);
         let forest = train(
             &constant,

@@ -1,9 +1,12 @@
 //! Trees as they are stored and asked.
 
+use super::super::QUANTILES;
+use super::walk::{Prepared, Walks};
 use serde::{Deserialize, Serialize};
+use std::sync::OnceLock;
 
 /// Marks a node reference as a leaf: the index of its value is the rest of the bits.
-const LEAF: u32 = 1 << 31;
+pub(super) const LEAF: u32 = 1 << 31;
 
 /// One inner node. A row goes left when its value is at most `threshold`, or missing and `missing_left`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,7 +57,12 @@ impl Tree {
 
     /// The value of `row`'s leaf.
     pub fn predict(&self, row: &[f32]) -> f32 {
-        self.leaves.get(self.leaf_of(row)).copied().unwrap_or(0.0)
+        self.leaf(self.leaf_of(row))
+    }
+
+    /// The value of a leaf.
+    fn leaf(&self, leaf: usize) -> f32 {
+        self.leaves.get(leaf).copied().unwrap_or(0.0)
     }
 
     /// True when every reference points at a node or leaf that exists and every feature is below `width`;
@@ -78,6 +86,24 @@ impl Tree {
     }
 }
 
+/// A forest's trees laid out for being asked, which is done when it is first asked; `None` where they do not fit.
+///
+/// It follows from the trees: a copy begins without it, and it is no part of what is equal or written.
+#[derive(Debug, Default)]
+struct LaidOut(OnceLock<Option<Walks>>);
+
+impl Clone for LaidOut {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for LaidOut {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
 /// A boosted sum of trees over rows of `width` features.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Forest {
@@ -86,25 +112,97 @@ pub struct Forest {
     /// The prediction before the first tree.
     pub base: f32,
     /// The trees; their values are already scaled by the learning rate.
-    pub trees: Vec<Tree>,
+    trees: Vec<Tree>,
+    #[serde(skip)]
+    laid_out: LaidOut,
 }
 
 impl Forest {
+    /// See the fields.
+    pub(crate) fn new(width: usize, base: f32, trees: Vec<Tree>) -> Self {
+        Self {
+            width,
+            base,
+            trees,
+            laid_out: LaidOut::default(),
+        }
+    }
+
+    /// The trees.
+    pub fn trees(&self) -> &[Tree] {
+        &self.trees
+    }
+
+    /// The trees, to be changed.
+    pub(crate) fn trees_mut(&mut self) -> &mut Vec<Tree> {
+        self.laid_out = LaidOut::default();
+        &mut self.trees
+    }
+
+    fn walks(&self) -> Option<&Walks> {
+        let lay_out = || Walks::new(&self.trees, |tree, leaf| self.trees[tree].leaf(leaf));
+        self.laid_out.0.get_or_init(lay_out).as_ref()
+    }
+
     /// The raw sum for one row of `width` features (log-odds for events, the value for quantiles).
     pub fn predict(&self, row: &[f32]) -> f32 {
-        self.trees
-            .iter()
-            .fold(self.base, |sum, tree| sum + tree.predict(row))
+        let mut sum = self.base;
+        match (self.walks(), Prepared::new(row)) {
+            (Some(walks), Some(row)) => walks.of_row(&row, |said| sum += said),
+            _ => self.trees.iter().for_each(|tree| sum += tree.predict(row)),
+        }
+        sum
     }
 
     /// The probability for one row, for a forest that was trained with the logistic loss.
     pub fn probability(&self, row: &[f32]) -> f64 {
-        1.0 / (1.0 + (-f64::from(self.predict(row))).exp())
+        logistic(self.predict(row))
+    }
+
+    /// The probabilities for several rows of one width, which take little more than one.
+    pub(crate) fn probabilities<const ROWS: usize>(&self, rows: &PreparedRows<ROWS>) -> [f64; ROWS] {
+        let (Some(walks), Some(prepared)) = (self.walks(), &rows.prepared) else {
+            return rows.rows.map(|row| self.probability(row));
+        };
+        let mut sums = [self.base; ROWS];
+        walks.of_rows(prepared, |said| {
+            for (sum, said) in sums.iter_mut().zip(said) {
+                *sum += said;
+            }
+        });
+        sums.map(logistic)
     }
 
     /// See [`Tree::is_sound`].
     pub fn is_sound(&self) -> bool {
         self.trees.iter().all(|tree| tree.is_sound(self.width))
+    }
+}
+
+fn logistic(log_odds: f32) -> f64 {
+    1.0 / (1.0 + (-f64::from(log_odds)).exp())
+}
+
+/// Rows that several forests are to be asked about.
+#[derive(Debug)]
+pub(crate) struct PreparedRows<'a, const ROWS: usize> {
+    rows: [&'a [f32]; ROWS],
+    prepared: Option<[Prepared; ROWS]>,
+}
+
+impl<'a, const ROWS: usize> PreparedRows<'a, ROWS> {
+    pub(crate) fn new(rows: [&'a [f32]; ROWS]) -> Self {
+        let mut fit = true;
+        let prepared = rows.map(|row| {
+            Prepared::new(row).unwrap_or_else(|| {
+                fit = false;
+                Prepared::EMPTY
+            })
+        });
+        Self {
+            rows,
+            prepared: fit.then_some(prepared),
+        }
     }
 }
 
@@ -116,25 +214,76 @@ pub struct QuantileForest {
     /// Values of a leaf: one per quantile level.
     pub levels: usize,
     /// The trees; the values of a leaf stand together.
-    pub trees: Vec<Tree>,
+    trees: Vec<Tree>,
+    #[serde(skip)]
+    laid_out: LaidOut,
 }
 
 impl QuantileForest {
+    /// See the fields.
+    pub(crate) fn new(width: usize, levels: usize, trees: Vec<Tree>) -> Self {
+        Self {
+            width,
+            levels,
+            trees,
+            laid_out: LaidOut::default(),
+        }
+    }
+
+    /// The trees.
+    pub fn trees(&self) -> &[Tree] {
+        &self.trees
+    }
+
+    /// The trees, to be changed.
+    pub(crate) fn trees_mut(&mut self) -> &mut Vec<Tree> {
+        self.laid_out = LaidOut::default();
+        &mut self.trees
+    }
+
+    /// The walks end in numbers of leaves, which are those of a tree's own.
+    fn walks(&self) -> Option<&Walks> {
+        let lay_out = || Walks::new(&self.trees, |_, leaf| leaf as f32);
+        self.laid_out.0.get_or_init(lay_out).as_ref()
+    }
+
     /// Adds what the trees say about one row of `width` features to `quantiles`, and puts these in rising order.
     pub fn add_to(&self, row: &[f32], quantiles: &mut [f32]) {
-        for tree in &self.trees {
-            let leaf = tree.leaf_of(row) * self.levels;
-            for (quantile, value) in quantiles.iter_mut().zip(&tree.leaves[leaf..]) {
-                *quantile += value;
-            }
+        let mut trees = self.trees.iter();
+        match (self.walks(), Prepared::new(row)) {
+            (Some(walks), Some(row)) => walks.of_row(&row, |leaf| {
+                if let Some(tree) = trees.next() {
+                    self.add_leaf(tree, leaf as usize, quantiles);
+                }
+            }),
+            _ => trees.for_each(|tree| self.add_leaf(tree, tree.leaf_of(row), quantiles)),
         }
         quantiles.sort_unstable_by(f32::total_cmp);
     }
 
+    fn add_leaf(&self, tree: &Tree, leaf: usize, quantiles: &mut [f32]) {
+        let leaf = &tree.leaves[leaf * self.levels..];
+        // So many have a length that the compiler knows.
+        let known = (
+            <&mut [f32; QUANTILES]>::try_from(&mut *quantiles),
+            leaf.first_chunk::<QUANTILES>(),
+        );
+        if let (Ok(quantiles), Some(leaf)) = known {
+            for (quantile, value) in quantiles.iter_mut().zip(leaf) {
+                *quantile += value;
+            }
+            return;
+        }
+        for (quantile, value) in quantiles.iter_mut().zip(leaf) {
+            *quantile += value;
+        }
+    }
+
     /// Leaves one level as it is: nothing is added to it any more.
     pub(crate) fn keep_level(&mut self, level: usize) {
-        for tree in &mut self.trees {
-            for value in tree.leaves.iter_mut().skip(level).step_by(self.levels.max(1)) {
+        let levels = self.levels.max(1);
+        for tree in self.trees_mut() {
+            for value in tree.leaves.iter_mut().skip(level).step_by(levels) {
                 *value = 0.0;
             }
         }

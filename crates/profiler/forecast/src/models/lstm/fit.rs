@@ -73,7 +73,7 @@ fn follow(trace: &Trace, options: &Options, random: &mut Random, examples: &mut 
         let relative = |target: f64| ((target - moment.base) / moment.scale).clamp(-TARGET_MAX, TARGET_MAX);
         examples.push(Example {
             sequence: sequence_of(series.past()),
-            event: series.event_row(&moment, threshold).0,
+            event: series.event_row(&moment, &series.exceedances(threshold)).0,
             targets: targets.map(|target| relative(target) as f32),
             happened: WINDOW_TARGETS.map(|target| f32::from(u8::from(targets[target] > threshold))),
         });

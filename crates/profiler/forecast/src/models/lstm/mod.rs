@@ -129,7 +129,10 @@ impl SeriesModel for Recurrent {
         }
         let (hidden, quantiles) = network::body(&lstm.weights, &sequence_of(self.series.past()));
         let chances = self.thresholds.map(|threshold| {
-            let row = self.series.event_row(&moment, threshold).0;
+            let row = self
+                .series
+                .event_row(&moment, &self.series.exceedances(threshold))
+                .0;
             network::chances(&lstm.weights, &hidden, &lstm.event(&row)).map(f64::from)
         });
         let absolute = |quantile: f32| moment.base + moment.scale * f64::from(quantile);

@@ -219,21 +219,18 @@ impl<'a> Growth<'a> {
 
     /// Trees that were grown, and how many there will be.
     pub fn progress(&self) -> (usize, usize) {
-        let grown = self.kept.forests.iter().map(|forest| forest.trees.len()).sum();
+        let grown = self.kept.forests.iter().map(|forest| forest.trees().len()).sum();
         (grown, WINDOW_COUNT * self.parameters.trees)
     }
 
-    /// Grows up to `trees` trees of one window; false once all are grown. The caller keeps [`Growth::kept`] between.
-    pub fn grow(&mut self, trees: usize) -> bool {
-        let full = |forest: &Forest| forest.trees.len() >= self.parameters.trees;
+    /// Grows up to `count` trees of one window; false once all are grown. The caller keeps [`Growth::kept`] between.
+    pub fn grow(&mut self, count: usize) -> bool {
+        let full = |forest: &Forest| forest.trees().len() >= self.parameters.trees;
         if self.kept.forests.last().is_none_or(full) {
             if self.kept.forests.len() == WINDOW_COUNT {
                 return false;
             }
-            self.kept.forests.push(Forest {
-                width: EVENT_ROW,
-                ..Forest::default()
-            });
+            self.kept.forests.push(Forest::new(EVENT_ROW, 0.0, Vec::new()));
             self.kept.random = SEED;
         }
         let window = self.kept.forests.len() - 1;
@@ -241,8 +238,8 @@ impl<'a> Growth<'a> {
         let rows = self.rows.rows.chunks_exact(EVENT_ROW).take(self.older);
         let scores: Vec<f32> = rows.map(|row| shipped.predict(row)).collect();
         let targets = &self.rows.happened[window][..self.older];
-        let forest = std::mem::take(&mut self.kept.forests[window]);
-        let left = self.parameters.trees - forest.trees.len();
+        let trees = std::mem::take(self.kept.forests[window].trees_mut());
+        let left = self.parameters.trees - trees.len();
         let mut grower = Grower::new(
             &self.matrix,
             targets,
@@ -251,8 +248,8 @@ impl<'a> Growth<'a> {
             Loss::Logistic,
             &self.parameters,
         );
-        grower.resume(forest.trees, self.kept.random);
-        (0..trees.min(left)).for_each(|_| grower.grow());
+        grower.resume(trees, self.kept.random);
+        (0..count.min(left)).for_each(|_| grower.grow());
         let (forest, random) = grower.kept();
         self.kept.forests[window] = forest.clone();
         self.kept.random = random;
@@ -264,7 +261,7 @@ impl<'a> Growth<'a> {
         let mut grown = self.model.clone();
         for (forest, own) in grown.trained.events.iter_mut().zip(&self.kept.forests) {
             forest.width = EVENT_ROW;
-            forest.trees.extend(own.trees.iter().cloned());
+            forest.trees_mut().extend(own.trees().iter().cloned());
         }
         grown.host_rows = u32::try_from(self.older).unwrap_or(u32::MAX);
         let (mut before, mut after) = (0.0, 0.0);

@@ -11,7 +11,7 @@
 pub mod growth;
 pub mod training;
 
-use super::exceedances::Exceedances;
+use super::exceedances::{Exceedances, Highs};
 use super::features::{SERIES, series_row};
 use super::gbdt::Forest;
 use super::past::{DAY, Past};
@@ -95,7 +95,8 @@ pub(crate) fn common_row(past: &Past) -> [f32; COMMON_ROW] {
 pub(crate) fn event_row(past: &Past, common: &[f32; COMMON_ROW], threshold: f64) -> [f32; EVENT_ROW] {
     let mut row = [f32::NAN; EVENT_ROW];
     row[..COMMON_ROW].copy_from_slice(common);
-    row[COMMON_ROW..].copy_from_slice(&Exceedances::new(past, threshold).row(past, None));
+    let added = Exceedances::new(past, threshold).row(past, &Highs::new(past), None);
+    row[COMMON_ROW..].copy_from_slice(&added);
     row
 }
 
@@ -163,8 +164,8 @@ impl PeakModel {
             return Err(FileError::Version { found });
         }
         let trained = Trained::from_bytes(forests)?;
-        let speaks = |forest: &Forest| !forest.trees.is_empty();
-        if !trained.events.iter().all(speaks) || trained.body[HEIGHT].trees.is_empty() {
+        let speaks = |forest: &Forest| !forest.trees().is_empty();
+        if !trained.events.iter().all(speaks) || trained.body[HEIGHT].trees().is_empty() {
             return Err(FileError::Unsound);
         }
         Ok(Self {
