@@ -18,6 +18,7 @@ mod verbs;
 mod watch;
 mod when;
 
+use crate::out::note;
 use clap::Parser as _;
 use cli::{Cli, Verb};
 use failure::Outcome;
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
     match dispatch(cli.verb) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{failure}");
+            note!("{failure}");
             ExitCode::from(failure.status as u8)
         }
     }

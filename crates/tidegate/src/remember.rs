@@ -1,6 +1,6 @@
 //! What is known when no daemon answers: its last view, and the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use tidegate_dashboard::calibration::{OUTCOMES_MAX, Scored, calibration};
 use tidegate_dashboard::{
@@ -96,12 +96,13 @@ impl StoreBackend {
             }
         }
         let since = action.planned.utc_ms;
-        for recorded in self.reader.outcomes(since).map_err(|error| failed(&error))? {
-            let ours = |outcome: &&Outcome| Some(outcome.prediction) == action.lease.cause.prediction;
+        let ours = |outcome: &&Outcome| Some(outcome.prediction) == action.lease.cause.prediction;
+        let scored = self.reader.each_outcomes(since, |recorded| {
             for outcome in recorded.outcomes.iter().filter(ours) {
                 row.outcome.score(outcome);
             }
-        }
+        });
+        scored.map_err(|error| failed(&error))?;
         Ok(row)
     }
 
@@ -183,15 +184,12 @@ impl Backend for StoreBackend {
                 counting.decision(recorded.at, &recorded.decision);
             }
         }
-        for recorded in self
-            .reader
-            .outcomes(query.since_utc_ms)
-            .map_err(|error| failed(&error))?
-        {
+        let scored = self.reader.each_outcomes(query.since_utc_ms, |recorded| {
             for outcome in recorded.outcomes.iter().filter(|_| recorded.at.utc_ms <= until) {
                 counting.outcome(outcome);
             }
-        }
+        });
+        scored.map_err(|error| failed(&error))?;
         let damage = self.reader.damage();
         let remarks = damage
             .iter()
@@ -236,18 +234,16 @@ impl Backend for StoreBackend {
     fn calibration(&self, query: &CalibrationQuery) -> Result<CalibrationView, BackendError> {
         let week_back = || crate::when::now_utc_ms() - WEEK_MS;
         let since = query.since_utc_ms.unwrap_or_else(week_back);
-        let recorded = self.reader.outcomes(since).map_err(|error| failed(&error))?;
-        let mut outcomes: Vec<Scored> = recorded
-            .into_iter()
-            .flat_map(|recorded| {
-                let at = recorded.at;
-                recorded.outcomes.into_iter().map(move |outcome| Scored {
-                    made_utc_ms: at.utc_ms_of(outcome.made),
-                    outcome,
-                })
-            })
-            .collect();
-        outcomes.drain(..outcomes.len().saturating_sub(OUTCOMES_MAX));
+        let mut newest: VecDeque<Scored> = VecDeque::new();
+        let scored = self.reader.each_outcomes(since, |recorded| {
+            let at = recorded.at;
+            newest.extend(recorded.outcomes.into_iter().map(|outcome| Scored {
+                made_utc_ms: at.utc_ms_of(outcome.made),
+                outcome,
+            }));
+            newest.drain(..newest.len().saturating_sub(OUTCOMES_MAX));
+        });
+        scored.map_err(|error| failed(&error))?;
         let mut begins: BTreeMap<Unit, Vec<i64>> = BTreeMap::new();
         for (at, event) in self.reader.contention(since).map_err(|error| failed(&error))? {
             // It is recorded when it begins and again when it ends.
@@ -261,7 +257,7 @@ impl Backend for StoreBackend {
         for begins in begins.values_mut() {
             begins.sort_unstable();
         }
-        Ok(calibration(&outcomes, &begins, query.false_alarms))
+        Ok(calibration(newest.make_contiguous(), &begins, query.false_alarms))
     }
 
     fn events(&self) -> Result<Vec<EventRow>, BackendError> {

@@ -1,6 +1,7 @@
 //! Where a read verb gets its answer: the daemon, else what the daemon left in the store.
 
 use crate::failure::{Failure, Status};
+use crate::out::note;
 use crate::place::Folders;
 use crate::{remember, when};
 use tidegate_dashboard::client::{Client, ClientError, encode};
@@ -47,7 +48,7 @@ impl Source {
 
     fn from_store(folders: &Folders, error: &ClientError) -> Result<Self, Failure> {
         let view = remember::last_view(&folders.data).ok_or_else(|| client_failure(error))?;
-        eprintln!(
+        note!(
             "the daemon is not running; this is what it knew at {}",
             when::local(view.made_utc_ms)
         );

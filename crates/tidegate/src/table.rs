@@ -4,14 +4,14 @@ use crate::out::put;
 use std::fmt::Write as _;
 use std::io::IsTerminal;
 
-/// Whether standard output may carry colours: a terminal, and `NO_COLOR` not set.
-pub(crate) fn colours() -> bool {
-    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && std::io::stdout().is_terminal()
+/// Whether a stream may carry colours: a terminal, and `NO_COLOR` not set.
+pub(crate) fn colours_on(stream: &impl IsTerminal) -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && stream.is_terminal()
 }
 
 /// Prints rows under a head. Columns whose head starts with `>` are aligned to the right.
 pub(crate) fn print(head: &[&str], rows: &[Vec<String>]) {
-    put!("{}", render(head, rows, colours()));
+    put!("{}", render(head, rows, colours_on(&std::io::stdout())));
 }
 
 /// The text that [`print`] prints.

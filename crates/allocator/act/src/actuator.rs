@@ -56,6 +56,7 @@ impl Actuator {
         let lock = Lock::take(&config.layout)?;
         let mut journal = Journal::open(&config.journal)?;
         let recovered = restore::restore_journal(&config.layout, &mut journal, &RestoreFilter::default())?;
+        restore::set_aside(&mut journal)?;
         let pid = std::process::id();
         let pulse = Pulse {
             pid,

@@ -1,7 +1,7 @@
 //! One knob that is ours: taking it, moving it, giving it back. Undo is written before do, each time.
 
 use crate::group::{Group, GroupFault};
-use crate::journal::{Entry, FileRecord};
+use crate::journal::{Entry, FileRecord, NEVER};
 use crate::knob::{self, Set};
 use crate::permit;
 use crate::restore::{self, RestoreOutcome};
@@ -111,7 +111,7 @@ pub(crate) fn take(tools: &mut Tools<'_>, lease: &Lease, managed: &Managed) -> S
         Err(failed) => {
             if let Err(WriteFailure::Refused(_)) = hold.give_back(tools)? {
                 // Half of a set was taken and the rest refused both ways: the entry stays for `restore`.
-                hold.postpone(tools, BootTime(u64::MAX))?;
+                hold.postpone(tools, NEVER)?;
             }
             Ok(Err(failed))
         }

@@ -1,7 +1,7 @@
 //! Gives back what a journal says, whoever wrote it: one way for daemon, guardian and `restore`.
 
 use crate::group::{Group, GroupFault};
-use crate::journal::Entry;
+use crate::journal::{Entry, NEVER};
 use crate::knob::{self, Set};
 use crate::lock::Lock;
 use crate::{ActConfig, ActError, Journal, Layout};
@@ -91,6 +91,16 @@ pub(crate) fn restore_journal(
         });
     }
     Ok(results)
+}
+
+/// Takes the end away from every entry that is still there: what a daemon that is gone left, and nobody could give
+/// back, is no reason to give up the daemon that came after it.
+pub(crate) fn set_aside(journal: &mut Journal) -> Result<(), ActError> {
+    for (slot, mut entry) in journal.entries()? {
+        entry.end = NEVER;
+        journal.update(slot, &entry)?;
+    }
+    Ok(())
 }
 
 /// Whether a value rises, and how deep its group is.

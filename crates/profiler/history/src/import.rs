@@ -2,8 +2,8 @@
 //!
 //! Every line is checked before anything is written, and what is written is one file that appears at once.
 //! Lines may come in any order; where an app has two lines for one millisecond, the later line counts. What
-//! was imported is kept as given until the store as a whole is too large; ages do not apply to it. An import
-//! can run beside the daemon.
+//! was imported is kept as given, whatever its age and the store's size; so all imports together have a bound of
+//! their own, and never push out more of the daemon's own history than that. An import can run beside the daemon.
 
 use crate::error::{HistoryError, Result};
 use crate::layout::{self, SEGMENT_SUFFIX};
@@ -11,7 +11,7 @@ use crate::seconds::SecondsBuilder;
 use crate::storage::{RealStorage, Storage};
 use crate::{log, maintain, when};
 use std::collections::BTreeMap;
-use std::io::BufRead;
+use std::io::{BufRead, Read as _};
 use std::path::Path;
 use tidegate_types::{AppName, BootTime, Entity, Field, Moment, Row, Sample};
 
@@ -33,6 +33,12 @@ pub(crate) const BOOT_ID: &str = "import";
 
 /// Lines of one import; bounds its memory to about 1.5 GB.
 const MAX_LINES: u64 = 10_000_000;
+
+/// Bytes of one line; a name and seven numbers are far shorter.
+const MAX_LINE_BYTES: u64 = 64 << 10;
+
+/// The part of the store that imports may take: one of so many.
+const PART: u64 = 4;
 
 /// What was imported.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,7 +64,8 @@ struct Line {
 }
 
 /// Imports `app,time,cpu,memory,disk_read,disk_write,net_rx,net_tx` (cores, bytes, bytes per second; time as
-/// Unix seconds or RFC 3339; empty is not measured) into the store at `dir`, which may hold `max_bytes` in all.
+/// Unix seconds or RFC 3339; empty is not measured) into the store at `dir`, which may hold `max_bytes` in all, a
+/// quarter of it imports.
 pub fn import_csv(dir: &Path, max_bytes: u64, csv: impl BufRead) -> Result<ImportReport> {
     let (lines, apps) = read_lines(csv)?;
     let mut report = ImportReport {
@@ -89,11 +96,14 @@ fn write(dir: &Path, max_bytes: u64, file: &[u8]) -> Result<()> {
         .map_err(HistoryError::io("making", &folder))?;
     // Two imports at once would take the same number.
     let _lock = crate::store::lock(&folder, "lock")?;
-    let present = maintain::total_bytes(&storage, dir)?;
-    if present.saturating_add(file.len() as u64) > max_bytes {
+    let present = maintain::folder_bytes(&storage, &folder)?;
+    let room = max_bytes / PART;
+    if present.saturating_add(file.len() as u64) > room {
         return Err(HistoryError::Import(format!(
-            "it takes {} bytes, and the store has {present} of {max_bytes}; raise the limit or import less",
-            file.len()
+            "it takes {} bytes, and imports have {present} of {room}; import less, or remove files that are needed no \
+             more from {}",
+            file.len(),
+            folder.display()
         )));
     }
     let files = log::numbered(&storage, dir, layout::IMPORTS, SEGMENT_SUFFIX)?;
@@ -136,13 +146,14 @@ fn segment(mut lines: Vec<Line>, apps: &[AppName], report: &mut ImportReport) ->
 }
 
 /// All lines, checked, and the apps in order; lines name apps by their position.
-fn read_lines(csv: impl BufRead) -> Result<(Vec<Line>, Vec<AppName>)> {
+fn read_lines(mut csv: impl BufRead) -> Result<(Vec<Line>, Vec<AppName>)> {
     let mut lines = Vec::new();
     let mut numbers: BTreeMap<AppName, u32> = BTreeMap::new();
     let mut heading: Option<Vec<usize>> = None;
-    for (position, text) in csv.lines().enumerate() {
-        let number = position as u64 + 1;
-        let text = text.map_err(|error| bad(number, "app", format!("the line is not readable: {error}")))?;
+    let mut number = 0;
+    while let Some(text) = next_line(&mut csv, number + 1)? {
+        number += 1;
+        let text = text.trim_end_matches('\n');
         let text = text.trim_end_matches('\r').trim_start_matches('\u{feff}');
         if text.trim().is_empty() {
             continue;
@@ -178,6 +189,20 @@ fn read_lines(csv: impl BufRead) -> Result<(Vec<Line>, Vec<AppName>)> {
         line.app = order[line.app as usize];
     }
     Ok((lines, numbers.into_keys().collect()))
+}
+
+/// The next line with its end; `None` where there is no more.
+fn next_line(csv: &mut impl BufRead, number: u64) -> Result<Option<String>> {
+    let mut line = Vec::new();
+    let read = csv.take(MAX_LINE_BYTES + 1).read_until(b'\n', &mut line);
+    let length = read.map_err(HistoryError::io("reading", Path::new("the import")))?;
+    if length as u64 > MAX_LINE_BYTES {
+        let reason = format!("the line is longer than {MAX_LINE_BYTES} bytes; is it a CSV?");
+        return Err(bad(number, "app", reason));
+    }
+    let text = String::from_utf8(line)
+        .map_err(|error| bad(number, "app", format!("the line is not readable: {error}")))?;
+    Ok((length > 0).then_some(text))
 }
 
 fn bad(line: u64, column: &'static str, reason: String) -> HistoryError {

@@ -342,13 +342,18 @@ fn retain_checkpoints(
 
 /// Bytes of all files of the store.
 pub(crate) fn total_bytes(storage: &dyn Storage, dir: &Path) -> Result<u64> {
-    let mut total = 0;
-    for folder in layout::FOLDERS {
-        let path = dir.join(folder);
-        let files = storage.list(&path).map_err(HistoryError::io("listing", &path))?;
-        total += files.iter().map(|file| file.bytes).sum::<u64>();
-    }
-    Ok(total)
+    let folders = layout::FOLDERS.iter();
+    folders
+        .map(|folder| folder_bytes(storage, &dir.join(folder)))
+        .sum()
+}
+
+/// Bytes of all files of a folder.
+pub(crate) fn folder_bytes(storage: &dyn Storage, folder: &Path) -> Result<u64> {
+    let files = storage
+        .list(folder)
+        .map_err(HistoryError::io("listing", folder))?;
+    Ok(files.iter().map(|file| file.bytes).sum())
 }
 
 /// Removes the oldest of the finest tier while the whole is too large.

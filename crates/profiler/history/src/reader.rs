@@ -652,9 +652,8 @@ impl Reader {
         Ok(actions)
     }
 
-    /// Scored predictions since then.
-    pub fn outcomes(&self, since_utc_ms: i64) -> Result<Vec<RecordedOutcomes>> {
-        let mut found: Vec<RecordedOutcomes> = Vec::new();
+    /// Scored predictions since then, record by record: all of them together may be more than memory holds.
+    pub fn each_outcomes(&self, since_utc_ms: i64, mut each: impl FnMut(RecordedOutcomes)) -> Result<()> {
         self.each_frame(
             layout::OUTCOMES,
             Purpose::Outcomes,
@@ -662,10 +661,19 @@ impl Reader {
             |kind, payload| {
                 let packed = kind == outcomes::PACKED;
                 let record = packed.then(|| outcomes::decode(payload).ok()).flatten();
-                record.map(|record| found.push(record)).is_some()
+                let understood = record.is_some();
+                if let Some(record) = record.filter(|record| record.at.utc_ms >= since_utc_ms) {
+                    each(record);
+                }
+                understood
             },
-        )?;
-        found.retain(|record| record.at.utc_ms >= since_utc_ms);
+        )
+    }
+
+    /// The same, all at once.
+    pub fn outcomes(&self, since_utc_ms: i64) -> Result<Vec<RecordedOutcomes>> {
+        let mut found = Vec::new();
+        self.each_outcomes(since_utc_ms, |record| found.push(record))?;
         Ok(found)
     }
 

@@ -19,6 +19,7 @@ mod start;
 
 use crate::cli::{GuardianArguments, RunArguments};
 use crate::failure::{Failure, Outcome};
+use crate::out::note;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use tidegate_engine::PeakModel;
@@ -51,13 +52,13 @@ pub(crate) fn guardian(arguments: &GuardianArguments) -> Outcome {
     let config = actor::guardian_config(arguments)?;
     let report = tidegate_act::guardian::run(&config).map_err(Failure::environment)?;
     if let Some(reason) = &report.reason {
-        eprintln!(
+        note!(
             "the guardian took over from process {}: {reason}",
             arguments.daemon
         );
     }
     for entry in &report.restored {
-        eprintln!("{:?} of {}: {:?}", entry.knob, entry.app, entry.outcome);
+        note!("{:?} of {}: {:?}", entry.knob, entry.app, entry.outcome);
     }
     Ok(())
 }

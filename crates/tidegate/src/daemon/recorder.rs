@@ -71,29 +71,32 @@ impl Recorder {
 
     /// Whether the record found a place.
     fn send(&mut self, record: Record) -> bool {
-        let Some(outbox) = &self.outbox else { return false };
-        let sent = outbox.try_send(record);
+        let sent = self.outbox.as_ref().map(|outbox| outbox.try_send(record));
         match &sent {
-            Ok(()) if self.lost > 0 => {
+            Some(Ok(())) if self.lost > 0 => {
                 tracing::warn!("recording goes on; {} records were lost", self.lost);
                 self.lost = 0;
             }
-            Err(TrySendError::Full(_)) => {
-                if self.lost == 0 {
-                    tracing::warn!("the disk is too slow to record: records are being lost");
-                }
-                self.lost += 1;
+            Some(Err(TrySendError::Full(_))) if self.lost == 0 => {
+                tracing::warn!("the disk is too slow to record: records are being lost");
+            }
+            Some(Err(TrySendError::Disconnected(_))) => {
+                tracing::error!("the recording thread has ended: nothing is recorded until a restart");
+                self.outbox = None;
             }
             _ => {}
         }
-        sent.is_ok()
+        let sent = matches!(sent, Some(Ok(())));
+        self.lost += u64::from(!sent);
+        sent
     }
 
     /// Writes what waits and closes the store.
     pub(crate) fn stop(&mut self) {
         self.outbox = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        let ended = self.thread.take().is_none_or(|thread| thread.join().is_ok());
+        if self.lost > 0 || !ended {
+            tracing::warn!("{} records were lost at the end", self.lost);
         }
     }
 }
@@ -126,4 +129,26 @@ fn record(mut store: Store, data: &std::path::Path, inbox: &Receiver<Record>) {
 fn keep(store: &mut Store, input: &Input, output: &Output) -> tidegate_history::Result<()> {
     store.append_input(input)?;
     store.append_output(input.now, output, &tidegate_engine::plan_bytes(&output.plan))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_has_ended_loses_records_and_they_are_counted() {
+        let (outbox, inbox) = sync_channel(1);
+        let mut recorder = Recorder {
+            outbox: Some(outbox),
+            thread: None,
+            lost: 0,
+            lost_ticks: 0,
+            since_remembered: 0,
+        };
+        drop(inbox);
+        recorder.record(Input::default(), Output::default());
+        recorder.record(Input::default(), Output::default());
+        assert_eq!((recorder.lost, recorder.lost_ticks), (2, 2));
+        assert!(recorder.outbox.is_none(), "it is said once");
+    }
 }

@@ -14,14 +14,17 @@ use super::sampler::Sampler;
 use super::{Message, QUEUE};
 use crate::cli::RunArguments;
 use crate::failure::{Failure, Outcome, Status};
+use crate::out::{note, remark};
 use crate::place::{Folders, store as store_folder};
 use crate::policy_file::PolicyFile;
 use crate::remember::StoreBackend;
 use crate::{doctor, remember, watch};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag::register_conditional_default;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -96,17 +99,19 @@ pub(super) fn run(arguments: &RunArguments) -> Outcome {
     };
     core.run(&inbox);
     server.stop();
-    eprintln!("tidegate has ended; its data is in {}", folders.data.display());
+    note!("tidegate has ended; its data is in {}", folders.data.display());
     Ok(())
 }
 
+/// The log on standard error. Where it cannot be written, the daemon goes on without.
 fn start_log() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("TIDEGATE_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(crate::table::colours())
+        .log_internal_errors(false)
+        .with_ansi(crate::table::colours_on(&std::io::stderr()))
         .with_target(false)
         .try_init();
 }
@@ -136,8 +141,13 @@ fn open_store(data: &Path) -> Result<Store, Failure> {
     Ok(store)
 }
 
-/// SIGHUP reads the policy again; SIGINT and SIGTERM end the daemon, and a second one is the kernel's.
+/// SIGHUP reads the policy again; SIGINT and SIGTERM end the daemon, and a second one is the kernel's: what is held
+/// then, the guardian gives back.
 fn catch_signals(outbox: SyncSender<Message>) -> Outcome {
+    let stopping = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        register_conditional_default(signal, stopping.clone()).map_err(Failure::environment)?;
+    }
     let mut signals =
         signal_hook::iterator::Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(Failure::environment)?;
     let listen = move || {
@@ -145,6 +155,7 @@ fn catch_signals(outbox: SyncSender<Message>) -> Outcome {
             let message = if signal == SIGHUP {
                 Message::Reload(None)
             } else {
+                stopping.store(true, Ordering::SeqCst);
                 Message::Stop
             };
             if outbox.send(message).is_err() {
@@ -264,19 +275,19 @@ fn greet(
     ceiling: Mode,
     arguments: &RunArguments,
 ) {
-    eprint!("{}", doctor::text(report));
+    remark(format_args!("{}", doctor::text(report)));
     let policy = arguments.policy.as_ref();
     match (policy, ceiling) {
-        (None, _) => eprintln!("mode: observe (no policy: nothing on this host is changed)"),
-        (Some(file), mode) => eprintln!("mode: at most {mode:?}, as granted by {}", file.display()),
+        (None, _) => note!("mode: observe (no policy: nothing on this host is changed)"),
+        (Some(file), mode) => note!("mode: at most {mode:?}, as granted by {}", file.display()),
     }
-    eprintln!(
+    note!(
         "data: {}   socket: {}",
         folders.data.display(),
         folders.socket().display()
     );
     if let Some(address) = server.address() {
-        eprintln!("page: http://{address}");
+        note!("page: http://{address}");
     }
-    eprintln!("tidegate is ready");
+    note!("tidegate is ready");
 }

@@ -7,7 +7,7 @@ use super::print_json;
 use crate::cli::BacktestArguments;
 use crate::failure::{Failure, Outcome};
 use crate::local_time;
-use crate::out::say;
+use crate::out::{note, remark, say};
 use crate::table;
 use serde::Serialize;
 use std::fmt::Display;
@@ -65,7 +65,7 @@ pub(crate) fn backtest(arguments: &BacktestArguments) -> Outcome {
     }
     let without = asked.len() - forecasts_at(&asked, &forecasts);
     if without > 0 {
-        eprintln!("{without} of {} origins have no forecast", asked.len());
+        note!("{without} of {} origins have no forecast", asked.len());
     }
     if arguments.report {
         set_training_part(&mut series, &plan, arguments.meta.as_deref())?;
@@ -109,7 +109,7 @@ fn stream(kind: Kind, trained: Arc<Trained>, calendar: Arc<Calendar>) -> Outcome
             Err(error) => {
                 refused += 1;
                 if refused <= NAMED_LINES_MAX {
-                    eprintln!("{error}");
+                    note!("{error}");
                 }
             }
         }
@@ -164,9 +164,9 @@ impl Bar {
             }
             self.shown_percent = percent;
             let full = "#".repeat(percent / 2);
-            eprint!("\r[{full:<50}] {percent:3} %");
+            remark(format_args!("\r[{full:<50}] {percent:3} %"));
             if done == total {
-                eprintln!();
+                note!();
             }
         }
     }

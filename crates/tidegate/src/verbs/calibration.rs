@@ -3,7 +3,7 @@
 use super::print_json;
 use crate::cli::CalibrationArguments;
 use crate::failure::{Failure, Outcome};
-use crate::out::say;
+use crate::out::{note, say};
 use crate::place::Folders;
 use crate::source::Source;
 use crate::table::{number, percent, print};
@@ -44,7 +44,7 @@ pub(crate) fn calibration(arguments: &CalibrationArguments) -> Outcome {
     if let Some(file) = &arguments.svg {
         std::fs::write(file, svg(&view))
             .map_err(|error| Failure::environment(format!("{}: {error}", file.display())))?;
-        eprintln!("written: {}", file.display());
+        note!("written: {}", file.display());
     }
     if let Some(unit) = &arguments.unit {
         view.rows.retain(|row| row.unit.as_ref() == Some(unit));

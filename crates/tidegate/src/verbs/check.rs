@@ -3,7 +3,7 @@
 use super::print_json;
 use crate::cli::CheckArguments;
 use crate::failure::{Failure, Outcome};
-use crate::out::say;
+use crate::out::{note, say};
 use crate::watch;
 use tidegate_plan::policy;
 
@@ -26,7 +26,7 @@ pub(crate) fn check(arguments: &CheckArguments) -> Outcome {
         }
     }
     if findings.is_empty() {
-        eprintln!("{file}: nothing to object to, {} apps on this host", apps.len());
+        note!("{file}: nothing to object to, {} apps on this host", apps.len());
         return Ok(());
     }
     Err(Failure::finding(format!("{file}: {} findings", findings.len())))

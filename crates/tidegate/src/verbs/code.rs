@@ -3,7 +3,7 @@
 use super::print_json;
 use crate::cli::{CacheAction, CacheArguments, InspectArguments, SwitchArguments};
 use crate::failure::{Failure, Outcome};
-use crate::out::say;
+use crate::out::{note, say};
 use crate::place::Folders;
 use crate::table::{bytes, print};
 use std::convert::Infallible;
@@ -33,7 +33,7 @@ pub(crate) fn driver(name: &str) -> Option<Driver> {
 /// `tidegate cc` and its like.
 pub(crate) fn compile(driver: Driver, arguments: &[OsString]) -> ExitCode {
     let Err(error) = driver(arguments);
-    eprintln!("{}", Failure::environment(&error).hint(error.hint()));
+    note!("{}", Failure::environment(&error).hint(error.hint()));
     ExitCode::from(crate::failure::Status::Environment as u8)
 }
 

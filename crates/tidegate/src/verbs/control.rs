@@ -3,6 +3,7 @@
 use super::print_json;
 use crate::cli::{EventAction, EventArguments, Format, PlacesOnly};
 use crate::failure::{Failure, Outcome};
+use crate::out::note;
 use crate::place::Folders;
 use crate::source::{Source, client_failure};
 use crate::table::{number, print};
@@ -15,7 +16,7 @@ fn post(folders: &Folders, target: &str, body: &serde_json::Value) -> Outcome {
     let done: Done = Client::new(&folders.socket())
         .post(target, body)
         .map_err(|error| client_failure(&error))?;
-    eprintln!("{}", done.text);
+    note!("{}", done.text);
     Ok(())
 }
 
@@ -28,8 +29,8 @@ pub(crate) fn pause(arguments: &PlacesOnly) -> Outcome {
     })?;
     let told = Client::new(&folders.socket()).post::<_, Done>("/api/v1/pause", &json!({}));
     match told {
-        Ok(done) => eprintln!("{}", done.text),
-        Err(ClientError::NotRunning { .. }) => eprintln!("paused; no daemon is running"),
+        Ok(done) => note!("{}", done.text),
+        Err(ClientError::NotRunning { .. }) => note!("paused; no daemon is running"),
         Err(error) => return Err(client_failure(&error)),
     }
     Ok(())

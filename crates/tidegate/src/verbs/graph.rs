@@ -4,7 +4,7 @@ use super::print_json;
 use crate::cli::GraphArguments;
 use crate::daemon::graph::read_files;
 use crate::failure::{Failure, Outcome};
-use crate::out::{put, say};
+use crate::out::{note, put, say};
 use crate::place::Folders;
 use crate::source::Source;
 use crate::table::{number, percent, print};
@@ -27,7 +27,7 @@ pub(crate) fn graph(arguments: &GraphArguments) -> Outcome {
         print_edges(&view.edges);
     }
     for remark in &view.remarks {
-        eprintln!("{remark}");
+        note!("{remark}");
     }
     match view.remarks.len() {
         findings if from_files && findings > 0 => Err(Failure::finding(format!("{findings} findings"))),

@@ -2,12 +2,16 @@
 
 use crate::cli::Cli;
 use crate::failure::{Failure, Outcome};
+use crate::out::write_bytes;
 use clap::CommandFactory as _;
 use std::path::Path;
 
 /// `tidegate completions`.
 pub(crate) fn completions(shell: clap_complete::Shell) {
-    clap_complete::generate(shell, &mut Cli::command(), "tidegate", &mut std::io::stdout());
+    // The generator panics where it cannot write, and memory always can be written.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "tidegate", &mut script);
+    write_bytes(&script);
 }
 
 /// Writes `tidegate.1` and one page per verb into `folder`.

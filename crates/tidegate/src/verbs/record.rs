@@ -2,8 +2,8 @@
 
 use super::print_json;
 use crate::cli::{DumpArguments, ImportArguments, ReplayArguments};
-use crate::failure::{Failure, Outcome};
-use crate::out::say;
+use crate::failure::{Failure, Outcome, Status};
+use crate::out::{self, note, say};
 use crate::place::{Folders, store as store_folder};
 use crate::when;
 use std::fs::File;
@@ -68,8 +68,10 @@ pub(crate) fn dump(arguments: &DumpArguments) -> Outcome {
     match dumped {
         // Whoever read it has seen enough.
         Err(HistoryError::Io { source, .. }) if source.kind() == ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => Err(Failure::environment(error)),
-        Ok(_) => out.flush().map_err(Failure::environment),
+        Err(error) => Err(Failure::chain(Status::Environment, &error)),
+        Ok(_) => out
+            .flush()
+            .or_else(|error| out::failure(&error).map_or(Ok(()), Err)),
     }
 }
 
@@ -90,9 +92,11 @@ pub(crate) fn import(arguments: &ImportArguments) -> Outcome {
             }
             error => Failure::usage(error).hint("nothing was imported; mend the line and import again"),
         })?;
-    eprintln!(
+    note!(
         "{} lines of {} apps imported, {} of them replaced by later lines",
-        report.lines, report.apps, report.replaced
+        report.lines,
+        report.apps,
+        report.replaced
     );
     Ok(())
 }

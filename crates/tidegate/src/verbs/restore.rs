@@ -3,6 +3,7 @@
 use super::print_json;
 use crate::cli::RestoreArguments;
 use crate::failure::{Failure, Outcome};
+use crate::out::note;
 use crate::place::Folders;
 use crate::table::print;
 use tidegate_act::{ActConfig, Layout, RestoreFilter, RestoreOutcome, restore as restore_journal};
@@ -25,7 +26,7 @@ pub(crate) fn restore(arguments: &RestoreArguments) -> Outcome {
     if arguments.format.json {
         print_json(&restored)?;
     } else if restored.is_empty() {
-        eprintln!("the journal holds nothing to put back");
+        note!("the journal holds nothing to put back");
     } else {
         let rows: Vec<Vec<String>> = restored
             .iter()

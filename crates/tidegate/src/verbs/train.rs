@@ -3,7 +3,7 @@
 use super::print_json;
 use crate::cli::TrainArguments;
 use crate::failure::Outcome;
-use crate::out::say;
+use crate::out::{note, say};
 use crate::place::Folders;
 use crate::train::{self, Ended};
 use crate::when;
@@ -12,7 +12,7 @@ use crate::when;
 pub(crate) fn train(arguments: &TrainArguments) -> Outcome {
     train::hold_back();
     let folders = Folders::of(&arguments.places);
-    let told = |text: &str| eprintln!("{text}");
+    let told = |text: &str| note!("{text}");
     let now_utc_ms = when::now_utc_ms();
     let ended = train::train(
         &folders.data,

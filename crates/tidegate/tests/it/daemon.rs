@@ -97,3 +97,12 @@ fn pause_and_resume_are_heard() {
     assert!(!world.path().join("run/disable").exists());
     assert_eq!(daemon.stop(), Some(0));
 }
+
+#[test]
+fn a_log_that_cannot_be_written_ends_nothing() {
+    let world = World::new();
+    let daemon = world.run_unheard(&[]);
+    rustix::process::kill_process(daemon.pid(), rustix::process::Signal::HUP).unwrap();
+    world.wait_for_apps();
+    assert_eq!(daemon.stop(), Some(0));
+}

@@ -52,6 +52,33 @@ fn an_import_is_whole_or_nothing_and_dumps_back() {
     assert!(text.contains("0.75"), "{text}");
 }
 
+/// Output that cannot be written is told apart from a reader who has seen enough.
+#[test]
+fn a_full_disk_is_a_failure_and_a_reader_who_leaves_is_none() {
+    let world = World::new();
+    let file = world.path().join("day.csv");
+    let lines: String = (0..20_000)
+        .map(|second| format!("web,{},1\n", 1_790_000_000 + second))
+        .collect();
+    std::fs::write(&file, format!("app,time,cpu\n{lines}")).unwrap();
+    check(&world, "import", &[file.to_str().unwrap()], 0, "20000 lines");
+    for verb in [&["dump", "--since", "1789999999"][..], &["completions", "bash"]] {
+        let run = |stdout: std::process::Stdio| world.begin(verb[0], &verb[1..], stdout).wait_with_output();
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let full = run(full.into()).unwrap();
+        assert_eq!(full.status.code(), Some(3), "{verb:?}");
+        assert!(
+            String::from_utf8_lossy(&full.stderr).contains("No space"),
+            "{verb:?}"
+        );
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let left = run(writer.into()).unwrap();
+        assert_eq!(left.status.code(), Some(0), "{verb:?}");
+        assert!(left.stderr.is_empty(), "{verb:?}");
+    }
+}
+
 #[test]
 fn completions_and_man_pages_come_from_the_same_definition() {
     let world = World::new();

@@ -1,9 +1,9 @@
 //! A daemon in folders of its own, and the verbs around it.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Lines};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
 /// Folders that go when the test does.
 pub(crate) struct World {
@@ -41,6 +41,16 @@ impl World {
         self.command(verb).args(arguments).output().unwrap()
     }
 
+    /// Begins one verb that prints to `stdout`; its errors can be read.
+    pub(crate) fn begin(&self, verb: &str, arguments: &[&str], stdout: Stdio) -> Child {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        command.arg(verb).args(arguments);
+        if verb != "completions" {
+            command.arg("--data").arg(self.path().join("data"));
+        }
+        command.stdout(stdout).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
     /// Runs one read verb and gives its JSON.
     pub(crate) fn json(&self, verb: &str, arguments: &[&str]) -> serde_json::Value {
         let output = self.command(verb).args(arguments).arg("--json").output().unwrap();
@@ -51,6 +61,17 @@ impl World {
 
     /// Starts `tidegate run` without a page and waits until it says that it is ready.
     pub(crate) fn run(&self, arguments: &[&str]) -> Daemon {
+        let (daemon, lines) = self.start(arguments);
+        std::thread::spawn(move || lines.for_each(drop));
+        daemon
+    }
+
+    /// The same, and nobody hears what it says from then on.
+    pub(crate) fn run_unheard(&self, arguments: &[&str]) -> Daemon {
+        self.start(arguments).0
+    }
+
+    fn start(&self, arguments: &[&str]) -> (Daemon, Lines<BufReader<ChildStderr>>) {
         let mut command = self.command("run");
         command.args(["--port", "0", "--interval", "0.2"]).args(arguments);
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
@@ -60,8 +81,7 @@ impl World {
             .map_while(Result::ok)
             .any(|line| line == "tidegate is ready");
         assert!(ready, "the daemon ended before it was ready");
-        std::thread::spawn(move || lines.for_each(drop));
-        Daemon { child }
+        (Daemon { child }, lines)
     }
 
     /// Asks until the daemon shows a sample.

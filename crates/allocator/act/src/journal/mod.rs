@@ -26,6 +26,9 @@ use tidegate_types::BootTime;
 /// Knobs that can be ours at the same moment; more are refused ("no room, no act").
 pub(crate) const SLOTS: usize = 512;
 
+/// End of an entry whose giving back was refused: it waits for `restore`, and no daemon is overdue for it.
+pub(crate) const NEVER: BootTime = BootTime(u64::MAX);
+
 const HEADER: usize = 0;
 const PULSE: usize = 1;
 const FENCE: usize = 2;

@@ -1,8 +1,8 @@
 //! Whose value it is: foreign writes, groups that were made again, and journals of the dead.
 
 use crate::bed::{Bed, Kind, lease, limit, on_every_tree, plan};
-use tidegate_act::{RestoreFilter, RestoreOutcome, boot_now, restore};
-use tidegate_types::{AppName, Event, Knob};
+use tidegate_act::{Journal, RestoreFilter, RestoreOutcome, Restored, boot_now, restore};
+use tidegate_types::{AppName, BootTime, Event, Knob};
 
 /// Other writers are other processes: a shell is one.
 fn write_as_another(bed: &Bed, group: &str, file: &str, value: &str) {
@@ -147,6 +147,31 @@ fn the_next_daemon_restores_what_the_last_one_left() {
     let mut next = bed.actuator();
     assert_eq!(next.take_recovered().len(), 1);
     assert_eq!(bed.values(), found);
+}
+
+#[test]
+fn what_cannot_be_given_back_is_no_reason_to_give_up_the_next_daemon() {
+    let bed = Bed::new(Kind::FakeV2).expect("bed");
+    let mut actuator = bed.actuator();
+    let now = boot_now();
+    let wanted = plan(vec![lease(1, "web", limit(1.5), now, 9.0)]);
+    actuator.apply(now, &wanted, &bed.apps()).expect("apply");
+    drop(actuator);
+    let limit_file = bed.folder_of("/web").join("cpu.max");
+    let kept = std::fs::read(&limit_file).expect("the limit");
+    std::fs::remove_file(&limit_file).expect("a file that refuses");
+    let mut next = bed.actuator();
+    let failed = |entry: &Restored| matches!(entry.outcome, RestoreOutcome::Failed(_));
+    assert!(next.take_recovered().iter().all(failed));
+    let entries = Journal::attach(&bed.config().journal)
+        .and_then(|mut journal| journal.entries())
+        .expect("the journal");
+    let ends: Vec<BootTime> = entries.iter().map(|(_, entry)| entry.end).collect();
+    assert_eq!(ends, [BootTime(u64::MAX)]);
+    drop(next);
+    std::fs::write(&limit_file, kept).expect("the limit");
+    let restored = restore(&bed.config(), &RestoreFilter::default()).expect("restore");
+    assert_eq!(restored[0].outcome, RestoreOutcome::Restored);
 }
 
 #[test]

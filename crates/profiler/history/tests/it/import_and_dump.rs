@@ -122,8 +122,21 @@ fn an_import_beyond_the_limit_is_refused_whole() {
     let dir = tempfile::tempdir().expect("a folder");
     let text = format!("{HEADING}web,5,1,,,,,\n");
     let error = import_csv(dir.path(), 20, text.as_bytes()).expect_err("too large");
-    assert!(error.to_string().contains("raise the limit"), "{error}");
+    assert!(error.to_string().contains("import less"), "{error}");
     assert_eq!(Reader::open(dir.path()).entities().expect("a listing"), []);
+    // A quarter of the store is theirs: two of these do not fit where one and a half would.
+    let bytes = import(dir.path(), "web,5,1,,,,,\n").expect("imports").bytes;
+    let error = import_csv(dir.path(), 6 * bytes, text.as_bytes()).expect_err("too large");
+    assert!(error.to_string().contains(&format!("have {bytes} of")), "{error}");
+    import_csv(dir.path(), 8 * bytes, text.as_bytes()).expect("imports");
+}
+
+#[test]
+fn a_line_without_an_end_is_refused_before_it_is_read() {
+    let endless = std::io::BufReader::new(std::io::repeat(b'x'));
+    let dir = tempfile::tempdir().expect("a folder");
+    let error = import_csv(dir.path(), 1 << 30, endless).expect_err("no line");
+    assert!(error.to_string().contains("longer than"), "{error}");
 }
 
 #[test]
