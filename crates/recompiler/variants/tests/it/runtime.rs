@@ -390,8 +390,8 @@ fn a_program_that_changes_its_user_loses_its_helper_and_runs_the_base() {
         return;
     };
     let server = bench.serve();
-    // Not dumpable any more, or dumpable again.
-    for arguments in [&["60", "1", "user"][..], &["60", "1", "user", "dumpable"]] {
+    // Not dumpable any more, or dumpable again; for longer than anybody waits.
+    for arguments in [&["90", "1", "user"][..], &["90", "1", "user", "dumpable"]] {
         let child = bench.run(arguments);
         let (process, board) = (child.id(), server.board());
         wait_until("the runtime connects", || board.is_connected(process));
