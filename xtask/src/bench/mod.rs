@@ -10,6 +10,7 @@ mod forecasting;
 mod fuzz;
 pub(crate) mod host;
 mod live;
+mod napping;
 mod observed;
 mod projects;
 mod recompiler;
@@ -28,7 +29,7 @@ use anyhow::Result;
 use clap::Subcommand;
 
 /// Every bench there is.
-pub(crate) const NAMES: [&str; 12] = [
+pub(crate) const NAMES: [&str; 13] = [
     "telemetry",
     "recompiler",
     "counted",
@@ -37,6 +38,7 @@ pub(crate) const NAMES: [&str; 12] = [
     "forecasting",
     "forecast-cost",
     "live",
+    "napping",
     "recurring",
     "waiting",
     "fuzz",
@@ -69,6 +71,8 @@ enum Bench {
     ForecastCost,
     /// Whether the daemon foresees what real processes do here
     Live(live::LiveArguments),
+    /// Whether resting in a loop spares a neighbour more than a limit does
+    Napping(napping::NappingArguments),
     /// Whether code is ready for a neighbour that keeps coming back
     Recurring(recurring::RecurringArguments),
     /// Whether real contention of an unknown kind is foreseen from its waiting
@@ -108,6 +112,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
             telemetry::example(&workspace, "tidegate-forecast", "forecast_cost", &[])?,
         ),
         Bench::Live(options) => ("live", "Foreseeing real bursts", live::run(&workspace, options)?),
+        Bench::Napping(options) => (
+            "napping",
+            "Napping beside limits",
+            napping::run(&workspace, options)?,
+        ),
         Bench::Recurring(options) => (
             "recurring",
             "Code that is ready for a recurring neighbour",

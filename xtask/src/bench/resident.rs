@@ -64,9 +64,14 @@ impl Resident {
     /// Asks and gives the answer's words.
     pub(crate) fn ask(&mut self, order: &str) -> Result<String> {
         self.order(order)?;
+        self.answer().with_context(|| format!("no answer to `{order}`"))
+    }
+
+    /// Waits for the answer to an order.
+    pub(crate) fn answer(&mut self) -> Result<String> {
         let mut line = String::new();
         if self.answers.read_line(&mut line).context("no answer")? == 0 {
-            bail!("the program ended at `{order}`: {:?}", self.child.wait());
+            bail!("the program ended: {:?}", self.child.wait());
         }
         Ok(line.trim().to_owned())
     }

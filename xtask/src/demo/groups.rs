@@ -248,6 +248,18 @@ impl Groups {
         }
     }
 
+    /// Sets the limit in cores, with a period of its own.
+    pub(crate) fn set_limit_every(&self, group: &str, cores: f64, period_us: u64) -> Result<()> {
+        let quota_us = (cores * period_us as f64).round() as u64;
+        match self.layout {
+            Layout::V2 => self.write(group, "cpu.max", &format!("{quota_us} {period_us}")),
+            Layout::V1 => {
+                self.write(group, "cpu.cfs_period_us", &period_us.to_string())?;
+                self.write(group, "cpu.cfs_quota_us", &quota_us.to_string())
+            }
+        }
+    }
+
     /// Binds the group's processes to one core.
     pub(crate) fn pin(&self, group: &str, core: u32) -> Result<()> {
         let mount = self.cpuset.as_ref().unwrap_or(&self.cpu);
