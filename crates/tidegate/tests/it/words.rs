@@ -27,6 +27,15 @@ fn each_failure_has_a_status_and_a_hint() {
     check(&world, "report", &["--since", "soon"], 2, "not a time");
     check(&world, "nonsense", &[], 2, "unrecognized");
     check(&world, "switch", &["1"], 2, "--to");
+    for (verb, arguments, range) in [
+        ("run", ["--interval", "nan"], "0.1 to 60"),
+        ("run", ["--interval", "0"], "0.1 to 60"),
+        ("switch", ["1", "--storm=inf"], "0 to 3600"),
+        ("switch", ["1", "--storm=-1"], "0 to 3600"),
+    ] {
+        check(&world, verb, &arguments, 2, range);
+    }
+    check(&world, "import", &["/nowhere.csv"], 3, "No such file");
 }
 
 #[test]
