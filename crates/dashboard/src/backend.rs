@@ -166,7 +166,7 @@ pub struct InspectRequest {
 /// An announced event that comes again by the wall clock.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClockRequest {
-    /// The event; its time is not looked at.
+    /// The event; it does not come before its time, and not necessarily at it.
     pub event: DeclaredEvent,
     /// cron's five fields.
     pub schedule: String,

@@ -339,7 +339,7 @@ struct DeclareRequest {
     every_s: Option<f64>,
     /// Expected demand in cores, where it is known.
     cores: Option<f64>,
-    /// cron's five fields, where it repeats by the wall clock; `at_utc_ms` and `every_s` are then not looked at.
+    /// cron's five fields, where it repeats by the wall clock: from `at_utc_ms` on; `every_s` is then not looked at.
     #[serde(default)]
     schedule: Option<String>,
     /// IANA name of the time zone of `schedule`; the system's where it is absent.

@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use tidegate_forecast::models::Kind;
 use tidegate_types::Mode;
@@ -136,8 +137,8 @@ pub(crate) struct RunArguments {
     /// Port of the status page on 127.0.0.1; 0 for none.
     #[arg(long, default_value_t = 7979)]
     pub(crate) port: u16,
-    /// Seconds between samples.
-    #[arg(long, default_value_t = 1.0, value_name = "SECONDS")]
+    /// Seconds between samples: 0.1 to 60.
+    #[arg(long, default_value_t = 1.0, value_parser = interval_s, value_name = "SECONDS")]
     pub(crate) interval: f64,
 }
 
@@ -396,6 +397,22 @@ pub(crate) struct TrainArguments {
     pub(crate) anew: bool,
 }
 
+fn interval_s(text: &str) -> Result<f64, String> {
+    number_within(text, 0.1..=60.0)
+}
+
+fn storm_s(text: &str) -> Result<f64, String> {
+    number_within(text, 0.0..=3600.0)
+}
+
+/// A number of a range, which no infinity and nothing that is not a number lies in.
+fn number_within(text: &str, range: RangeInclusive<f64>) -> Result<f64, String> {
+    let number: Option<f64> = text.parse().ok();
+    number
+        .filter(|number| range.contains(number))
+        .ok_or_else(|| format!("write a number from {} to {}", range.start(), range.end()))
+}
+
 fn model_named(name: &str) -> Result<Kind, String> {
     Kind::named(name).ok_or_else(|| format!("there is no such model; there are {}", model_names()))
 }
@@ -500,8 +517,8 @@ pub(crate) struct SwitchArguments {
     /// Length of a trial's slices; shorter ones end sooner and find only larger gains.
     #[arg(long, value_name = "MILLISECONDS", requires = "trial")]
     pub(crate) slice_ms: Option<u32>,
-    /// Fault injection: switch every function back and forth for so many seconds.
-    #[arg(long, value_name = "SECONDS", conflicts_with_all = ["to", "trial"])]
+    /// Fault injection: switch every function back and forth for so many seconds, 3600 at most.
+    #[arg(long, value_parser = storm_s, value_name = "SECONDS", conflicts_with_all = ["to", "trial"])]
     pub(crate) storm: Option<f64>,
 }
 

@@ -18,19 +18,32 @@ pub(crate) enum Source {
     Store(Box<View>, remember::StoreBackend),
 }
 
-/// A failure of the daemon's answer, with its hint.
+/// A failure of the daemon's answer, with its hint: what is not there is a finding, what was asked wrongly is usage.
 pub(crate) fn client_failure(error: &ClientError) -> Failure {
-    let failure = Failure::chain(Status::Environment, error);
+    let status = match error {
+        ClientError::Refused(problem) => status_of(problem.status),
+        _ => Status::Environment,
+    };
+    let failure = Failure::chain(status, error);
     match error.hint() {
         Some(hint) => failure.hint(hint),
         None => failure,
     }
 }
 
+fn status_of(http: u16) -> Status {
+    match http {
+        404 => Status::Finding,
+        400 | 413 | 422 => Status::Usage,
+        _ => Status::Environment,
+    }
+}
+
 fn backend_failure(error: &BackendError) -> Failure {
     match error {
         BackendError::NotFound(_) => Failure::new(Status::Finding, error),
-        BackendError::Invalid { .. } => Failure::usage(error),
+        BackendError::Invalid { hint: Some(hint), .. } => Failure::usage(error).hint(hint),
+        BackendError::Invalid { hint: None, .. } => Failure::usage(error),
         BackendError::Unavailable(_) => Failure::environment(error),
     }
 }

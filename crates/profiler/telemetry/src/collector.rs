@@ -313,11 +313,12 @@ impl Collector {
         if std::mem::take(&mut events.seen.lost) {
             self.schedule.next_sweep = BootTime(0);
         }
-        while let Some(pid) = events.seen.changed.pop_first() {
-            changed |= self.table.look(pid, &mut self.buffer);
-        }
+        // The ends first: an id that was given anew since must not be forgotten after it was looked at.
         for pid in events.seen.went.drain(..) {
             changed |= self.table.forget(pid);
+        }
+        while let Some(pid) = events.seen.changed.pop_first() {
+            changed |= self.table.look(pid, &mut self.buffer);
         }
         changed
     }

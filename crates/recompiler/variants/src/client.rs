@@ -555,7 +555,9 @@ fn ask_daemon(stream: &UnixStream, command: &Command) -> Result<Answer, Variants
         .map_err(socket)?;
     let limit = match command {
         Command::Storm { duration_s, .. } => {
-            ANSWER_LIMIT + Duration::from_secs_f64(duration_s.clamp(0.0, STORM_LIMIT_S))
+            // What is no number is the daemon's to refuse.
+            let storm = Duration::try_from_secs_f64(duration_s.clamp(0.0, STORM_LIMIT_S));
+            ANSWER_LIMIT + storm.unwrap_or_default()
         }
         _ => ANSWER_LIMIT,
     };

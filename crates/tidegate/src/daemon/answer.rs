@@ -21,6 +21,7 @@ use tidegate_variants::switchboard::Switchboard;
 
 /// How long a reload may take before the caller hears that it did not.
 const RELOAD_PATIENCE: Duration = Duration::from_secs(5);
+const MINUTE_MS: i64 = 60_000;
 
 /// The daemon as the API sees it.
 pub(crate) struct Answers {
@@ -141,15 +142,7 @@ impl Control for Answers {
     }
 
     fn declare_by_clock(&self, _caller: Caller, request: &ClockRequest) -> Result<Done, ControlError> {
-        let now = crate::when::now_utc_ms();
-        let next = next_by_cron(&request.schedule, request.zone.as_deref(), now)
-            .map_err(ControlError::Invalid)?
-            .ok_or_else(|| ControlError::Invalid(format!("`{}` never comes", request.schedule)))?;
-        let event = DeclaredEvent {
-            at_utc_ms: next,
-            every_s: None,
-            ..request.event.clone()
-        };
+        let event = first_by_clock(request, crate::when::now_utc_ms())?;
         let text = format!("`{}` of {} is announced, again and again", event.name, event.app);
         let recurring = Recurring {
             event,
@@ -221,5 +214,54 @@ impl Control for Answers {
         let inspection =
             inspect_process(request.pid).map_err(|error| ControlError::NotFound(error.to_string()))?;
         serde_json::to_value(inspection).map_err(|error| ControlError::Failed(error.to_string()))
+    }
+}
+
+/// The first occurrence of what repeats by the clock: after now, and in or after the minute that its event names.
+fn first_by_clock(request: &ClockRequest, now_utc_ms: i64) -> Result<DeclaredEvent, ControlError> {
+    let named = request.event.at_utc_ms;
+    // Schedules know minutes only, and look for what comes after a moment.
+    let before_named = named.saturating_sub(named.rem_euclid(MINUTE_MS) + 1);
+    let after = now_utc_ms.max(before_named);
+    let next = next_by_cron(&request.schedule, request.zone.as_deref(), after)
+        .map_err(ControlError::Invalid)?
+        .ok_or_else(|| ControlError::Invalid(format!("`{}` never comes", request.schedule)))?;
+    Ok(DeclaredEvent {
+        at_utc_ms: next,
+        every_s: None,
+        ..request.event.clone()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::when::moment_utc_ms;
+
+    fn check(at: &str, schedule: &str, expect: &str) {
+        let moment = |text: &str| moment_utc_ms(text, 0).expect("a moment");
+        let request = ClockRequest {
+            event: DeclaredEvent {
+                name: "opening".into(),
+                app: tidegate_types::AppName::new("shop"),
+                at_utc_ms: moment(at),
+                duration_s: 600.0,
+                every_s: Some(86_400.0),
+                cores: None,
+            },
+            schedule: schedule.to_owned(),
+            zone: Some("Europe/Berlin".to_owned()),
+        };
+        let first = first_by_clock(&request, moment("2026-11-24T12:00:00Z")).expect("it comes");
+        assert_eq!((first.at_utc_ms, first.every_s), (moment(expect), None), "{at}");
+    }
+
+    #[test]
+    fn what_repeats_by_the_clock_begins_when_it_was_told_to() {
+        check("2026-12-24T07:00:00Z", "0 8 * * *", "2026-12-24T07:00:00Z");
+        check("2026-12-24T07:00:30Z", "0 8 * * *", "2026-12-24T07:00:00Z");
+        check("2026-12-24T07:01:00Z", "0 8 * * *", "2026-12-25T07:00:00Z");
+        check("2026-11-01T07:00:00Z", "0 8 * * *", "2026-11-25T07:00:00Z");
+        check("2026-11-24T12:00:00Z", "0 13 * * *", "2026-11-25T12:00:00Z");
     }
 }

@@ -5,7 +5,7 @@
 //! night or by command, is put into the store and sent to the loop, which promotes it by name.
 
 use super::Message;
-use crate::train::folder::{last_result, take_candidate};
+use crate::train::folder::{candidate, drop_candidate, last_result};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -38,6 +38,10 @@ struct Watch {
     outbox: SyncSender<Message>,
     child: Option<Child>,
     tried_utc_ms: i64,
+    /// Name of the model that was taken up last.
+    taken: Option<String>,
+    /// Why the last one was not.
+    refused: Option<String>,
 }
 
 impl Night {
@@ -51,6 +55,8 @@ impl Night {
             outbox,
             child: None,
             tried_utc_ms: i64::MIN,
+            taken: None,
+            refused: None,
         };
         let thread = std::thread::Builder::new()
             .name("tidegate-night".to_owned())
@@ -121,22 +127,41 @@ impl Watch {
         }
     }
 
-    /// Puts a better model into the store and sends it to the loop.
-    fn take_up(&self) {
-        let Some(bytes) = take_candidate(&self.data) else {
+    /// Puts a better model into the store and sends it to the loop. A model that the store has no room for waits;
+    /// what is no model goes.
+    fn take_up(&mut self) {
+        let Some(bytes) = candidate(&self.data) else {
             return;
         };
-        let model = PeakModel::from_bytes(&bytes).map_err(|error| error.to_string());
-        let name = self.reader.put_model(&bytes).map_err(|error| error.to_string());
-        match model.and_then(|model| Ok((name?, model))) {
-            Ok((name, model)) => {
-                if let Some(result) = last_result(&self.data) {
-                    tracing::info!("{}", result.words());
-                }
-                let _ = self.outbox.send(Message::Model(name.into(), Arc::new(model)));
+        let model = match PeakModel::from_bytes(&bytes) {
+            Ok(model) => model,
+            Err(error) => {
+                drop_candidate(&self.data);
+                return self.refuse(format!("it is not taken up: {error}"));
             }
-            Err(problem) => tracing::warn!("the trained model is not taken up: {problem}"),
+        };
+        let name = match self.reader.put_model(&bytes) {
+            Ok(name) => name,
+            Err(error) => return self.refuse(format!("it waits until the store takes it: {error}")),
+        };
+        drop_candidate(&self.data);
+        if self.taken.as_ref() == Some(&name) {
+            return;
         }
+        if let Some(result) = last_result(&self.data) {
+            tracing::info!("{}", result.words());
+        }
+        self.refused = None;
+        self.taken = Some(name.clone());
+        let _ = self.outbox.send(Message::Model(name.into(), Arc::new(model)));
+    }
+
+    /// Says once why a trained model is not in use, however often it is looked at.
+    fn refuse(&mut self, why: String) {
+        if self.refused.as_ref() != Some(&why) {
+            tracing::warn!("the trained model: {why}");
+        }
+        self.refused = Some(why);
     }
 }
 
@@ -163,4 +188,51 @@ fn command(data: &Path) -> Command {
 fn is_there(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::folder::{Folder, Report};
+    use std::sync::mpsc::sync_channel;
+    use tidegate_forecast::models::peaks::growth::Verdict;
+
+    #[test]
+    fn a_model_that_the_store_does_not_take_waits_until_it_does() {
+        let data = tempfile::tempdir().expect("a folder");
+        let history = crate::place::store(data.path());
+        std::fs::create_dir_all(&history).expect("a folder");
+        // A file where the store keeps its models: nothing can be written there.
+        std::fs::write(history.join("models"), "").expect("written");
+        let result = Report {
+            at_utc_ms: 0,
+            verdict: Verdict {
+                grown: 2,
+                judged: 1,
+                before: 0.5,
+                after: 0.1,
+            },
+        };
+        let model = PeakModel::shipped().expect("a model");
+        let trained = Folder::open(data.path()).expect("a folder");
+        trained.finish(&model, &result).expect("left for the daemon");
+        let (outbox, inbox) = sync_channel(4);
+        let mut watch = Watch {
+            data: data.path().to_owned(),
+            reader: Reader::open(&history),
+            outbox,
+            child: None,
+            tried_utc_ms: i64::MIN,
+            taken: None,
+            refused: None,
+        };
+        watch.take_up();
+        assert!(watch.refused.is_some() && inbox.try_recv().is_err());
+        std::fs::remove_file(history.join("models")).expect("removed");
+        std::fs::create_dir(history.join("models")).expect("made");
+        watch.take_up();
+        assert!(matches!(inbox.try_recv(), Ok(Message::Model(..))));
+        watch.take_up();
+        assert!(inbox.try_recv().is_err(), "once");
+    }
 }

@@ -22,6 +22,7 @@ use crate::{doctor, remember, watch};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag::register_conditional_default;
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -47,7 +48,7 @@ pub(super) fn run(arguments: &RunArguments) -> Outcome {
         make_folder(folder)?;
     }
     let store = open_store(&folders.data)?;
-    let interval = Duration::from_secs_f64(arguments.interval.clamp(0.1, 60.0));
+    let interval = Duration::from_secs_f64(arguments.interval);
     raise_descriptor_limit();
     let collector = watch::collector(&policy, interval)?;
     let report = doctor::of(&collector, &folders);
@@ -263,7 +264,13 @@ fn open_doors(
         }
         ServeError::AlreadyRunning(_) => Failure::new(Status::AlreadyRunning, error)
             .hint("stop it, or choose another folder with --run-dir"),
-        other => Failure::environment(other),
+        ServeError::Listen { ref source, .. } if source.kind() == ErrorKind::PermissionDenied => {
+            Failure::chain(Status::Environment, &error)
+                .hint("choose a port from 1024 on with --port, or run with sudo")
+        }
+        ServeError::Listen { .. } => Failure::chain(Status::Environment, &error)
+            .hint("choose another port with --port, or 0 for no page"),
+        other => Failure::chain(Status::Environment, &other),
     })
 }
 

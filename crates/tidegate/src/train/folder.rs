@@ -69,14 +69,22 @@ pub(crate) fn last_result(data: &Path) -> Option<Report> {
     serde_json::from_slice(&bytes).ok()
 }
 
-/// Takes the candidate of the last training out of `data`, where it was judged better.
-pub(crate) fn take_candidate(data: &Path) -> Option<Vec<u8>> {
-    let path = folder(data).join("candidate.tgpm");
-    let bytes = std::fs::read(&path).ok()?;
-    let _ = std::fs::remove_file(&path);
+fn candidate_path(data: &Path) -> PathBuf {
+    folder(data).join("candidate.tgpm")
+}
+
+/// The model that the last training in `data` left, where it was judged better; it stays until [`drop_candidate`].
+pub(crate) fn candidate(data: &Path) -> Option<Vec<u8>> {
+    let bytes = std::fs::read(candidate_path(data)).ok()?;
     last_result(data)
         .is_some_and(|result| result.verdict.is_better())
         .then_some(bytes)
+}
+
+/// Forgets the candidate: it was taken up, or never will be.
+pub(crate) fn drop_candidate(data: &Path) {
+    // One that cannot be removed is offered again; whoever took it up knows it by its name.
+    let _ = std::fs::remove_file(candidate_path(data));
 }
 
 impl Folder {
@@ -141,24 +149,26 @@ impl Folder {
 
     /// Forgets what was kept.
     pub(crate) fn clear(&self) -> Result<(), Failure> {
-        for name in ["grown", "rows"] {
-            match std::fs::remove_file(self.path.join(name)) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Failure::environment(format!(
-                        "{}: {error}",
-                        self.path.join(name).display()
-                    )));
-                }
-                _ => {}
+        self.remove("grown")?;
+        self.remove("rows")
+    }
+
+    /// Removes a file; one that is not there is as good.
+    fn remove(&self, name: &str) -> Result<(), Failure> {
+        let path = self.path.join(name);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Failure::environment(format!("{}: {error}", path.display())))
             }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Leaves the result for the daemon.
     pub(crate) fn finish(&self, model: &PeakModel, result: &Report) -> Result<(), Failure> {
         let text = serde_json::to_vec_pretty(result).map_err(Failure::environment)?;
-        // The verdict first: a candidate without it would be taken up on the verdict before.
+        // The candidate before goes first and the verdict second, so that none is taken up on another one's verdict.
+        self.remove("candidate.tgpm")?;
         self.put("result.json", &text)?;
         if result.verdict.is_better() {
             self.put("candidate.tgpm", &model.to_bytes())?;

@@ -247,7 +247,7 @@ pub(crate) fn cache(arguments: &CacheArguments) -> Outcome {
             Ok(())
         }
         CacheAction::Gc { limit } => {
-            let limit_bytes = limit.map_or(options.cache_limit_bytes, |mib| mib << 20);
+            let limit_bytes = limit.map_or(options.cache_limit_bytes, |mib| mib.saturating_mul(1 << 20));
             let (removed, freed_bytes) = cache.collect_to(limit_bytes).map_err(failure)?;
             if arguments.format.json {
                 return print_json(&serde_json::json!({ "removed": removed, "freed_bytes": freed_bytes }));

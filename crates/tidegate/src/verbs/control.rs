@@ -55,14 +55,18 @@ pub(crate) fn resume(arguments: &PlacesOnly) -> Outcome {
 pub(crate) fn event(arguments: &EventArguments) -> Outcome {
     let folders = Folders::of(&arguments.places);
     match &arguments.action {
-        EventAction::Add { .. } => post(&folders, "/api/v1/events", &announcement(&arguments.action)?),
+        EventAction::Add { .. } => post(
+            &folders,
+            "/api/v1/events",
+            &announcement(&arguments.action, when::now_utc_ms())?,
+        ),
         EventAction::Rm { name } => post(&folders, "/api/v1/events/withdraw", &json!({ "name": name })),
         EventAction::Ls { format } => list_events(&folders, *format),
     }
 }
 
-/// What the daemon is told of an event.
-fn announcement(action: &EventAction) -> Result<serde_json::Value, Failure> {
+/// What the daemon is told of an event. One that comes once and is over would never be seen again.
+fn announcement(action: &EventAction, now_utc_ms: i64) -> Result<serde_json::Value, Failure> {
     let EventAction::Add {
         name,
         at,
@@ -76,17 +80,23 @@ fn announcement(action: &EventAction) -> Result<serde_json::Value, Failure> {
     else {
         return Ok(json!({}));
     };
-    let now = when::now_utc_ms();
     let at_utc_ms = match at {
-        Some(at) => when::future_utc_ms(at, zone.as_deref(), now)?,
-        None => now,
+        Some(at) => when::future_utc_ms(at, zone.as_deref(), now_utc_ms)?,
+        None => now_utc_ms,
     };
+    let duration_s = when::duration_s(lasting)?;
     let every_s = every.as_deref().map(when::duration_s).transpose()?;
     let schedule = match (cron, every_s) {
         (Some(cron), _) => Some(cron.clone()),
         (None, Some(every_s)) => when::cron_of(at_utc_ms, every_s, zone.as_deref())?,
         (None, None) => None,
     };
+    let end_utc_ms = at_utc_ms.saturating_add((duration_s * 1e3) as i64);
+    if schedule.is_none() && every_s.is_none() && end_utc_ms <= now_utc_ms {
+        let end = when::local(end_utc_ms);
+        return Err(Failure::usage(format!("`{name}` was over at {end}"))
+            .hint("write a moment that lies ahead with --at, or how it repeats with --every or --cron"));
+    }
     let zone = zone
         .clone()
         .or_else(|| schedule.as_ref().and_then(|_| when::system_zone()));
@@ -94,7 +104,7 @@ fn announcement(action: &EventAction) -> Result<serde_json::Value, Failure> {
         "name": name,
         "app": app,
         "at_utc_ms": at_utc_ms,
-        "duration_s": when::duration_s(lasting)?,
+        "duration_s": duration_s,
         "every_s": every_s.filter(|_| schedule.is_none()),
         "cores": cores,
         "schedule": schedule,

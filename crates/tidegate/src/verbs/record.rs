@@ -88,9 +88,13 @@ pub(crate) fn import(arguments: &ImportArguments) -> Outcome {
     let report =
         import_csv(&folder, StoreConfig::default().max_bytes, input).map_err(|error| match error {
             HistoryError::Busy { .. } => {
-                Failure::environment(error).hint("stop the daemon that records there first")
+                Failure::new(Status::AlreadyRunning, error).hint("wait until the other import has ended")
             }
-            error => Failure::usage(error).hint("nothing was imported; mend the line and import again"),
+            HistoryError::Line { .. } | HistoryError::Import(_) => {
+                Failure::usage(error).hint("nothing was imported; mend the file and import again")
+            }
+            error => Failure::chain(Status::Environment, &error)
+                .hint("nothing was imported; choose another folder with --data, or run with sudo"),
         })?;
     note!(
         "{} lines of {} apps imported, {} of them replaced by later lines",

@@ -2,11 +2,11 @@
 
 use super::print_json;
 use crate::cli::RestoreArguments;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Outcome, Status};
 use crate::out::note;
 use crate::place::Folders;
 use crate::table::print;
-use tidegate_act::{ActConfig, Layout, RestoreFilter, RestoreOutcome, restore as restore_journal};
+use tidegate_act::{ActConfig, ActError, Layout, RestoreFilter, RestoreOutcome, restore as restore_journal};
 use tidegate_types::AppName;
 
 /// Restores, and reports what could not be put back as a finding.
@@ -22,7 +22,11 @@ pub(crate) fn restore(arguments: &RestoreArguments) -> Outcome {
         app: arguments.app.as_deref().map(AppName::new),
         dry_run: arguments.dry_run,
     };
-    let restored = restore_journal(&config, &filter).map_err(Failure::environment)?;
+    let restored = restore_journal(&config, &filter).map_err(|error| match error {
+        ActError::AnotherEnforcer { .. } => Failure::new(Status::AlreadyRunning, error)
+            .hint("a daemon that runs gives everything back with `tidegate pause`"),
+        error => Failure::chain(Status::Environment, &error),
+    })?;
     if arguments.format.json {
         print_json(&restored)?;
     } else if restored.is_empty() {

@@ -43,7 +43,7 @@ fn an_event_is_announced_stands_on_the_map_and_is_taken_back() {
         ],
         0,
     );
-    let wrong = say(&["add", "x", "--cron", "0 8 * *", "--app", &app], 3);
+    let wrong = say(&["add", "x", "--cron", "0 8 * *", "--app", &app], 2);
     assert!(wrong.contains("five fields"), "{wrong}");
     let listed = || world.json("event", &["ls"]);
     let named = |name: &str| {
@@ -64,7 +64,9 @@ fn an_event_is_announced_stands_on_the_map_and_is_taken_back() {
     assert!(on_map, "{}", world.json("map", &[]));
     say(&["rm", "opening"], 0);
     assert!(heard("opening", false));
-    let unknown = say(&["rm", "opening"], 3);
+    let over = ["add", "x", "--at", "2020-01-01T00:00:00Z", "--app", &app];
+    assert!(say(&over, 2).contains("was over at"));
+    let unknown = say(&["rm", "opening"], 1);
     assert!(unknown.contains("is not known"), "{unknown}");
     assert_eq!(daemon.stop(), Some(0));
 }

@@ -27,6 +27,15 @@ fn each_failure_has_a_status_and_a_hint() {
     check(&world, "report", &["--since", "soon"], 2, "not a time");
     check(&world, "nonsense", &[], 2, "unrecognized");
     check(&world, "switch", &["1"], 2, "--to");
+    for (verb, arguments, range) in [
+        ("run", ["--interval", "nan"], "0.1 to 60"),
+        ("run", ["--interval", "0"], "0.1 to 60"),
+        ("switch", ["1", "--storm=inf"], "0 to 3600"),
+        ("switch", ["1", "--storm=-1"], "0 to 3600"),
+    ] {
+        check(&world, verb, &arguments, 2, range);
+    }
+    check(&world, "import", &["/nowhere.csv"], 3, "No such file");
 }
 
 #[test]
@@ -57,10 +66,10 @@ fn an_import_is_whole_or_nothing_and_dumps_back() {
 fn a_full_disk_is_a_failure_and_a_reader_who_leaves_is_none() {
     let world = World::new();
     let file = world.path().join("day.csv");
-    let lines: String = (0..20_000)
-        .map(|second| format!("web,{},1\n", 1_790_000_000 + second))
-        .collect();
-    std::fs::write(&file, format!("app,time,cpu\n{lines}")).unwrap();
+    let lines = (0..20_000).fold("app,time,cpu\n".to_owned(), |lines, second| {
+        lines + &format!("web,{},1\n", 1_790_000_000 + second)
+    });
+    std::fs::write(&file, lines).unwrap();
     check(&world, "import", &[file.to_str().unwrap()], 0, "20000 lines");
     for verb in [&["dump", "--since", "1789999999"][..], &["completions", "bash"]] {
         let run = |stdout: std::process::Stdio| world.begin(verb[0], &verb[1..], stdout).wait_with_output();
