@@ -25,6 +25,8 @@ use tower_http::timeout::TimeoutLayer;
 
 /// Threads for what blocks: a report must not keep a `pause` waiting.
 const BLOCKING_THREADS: usize = 4;
+/// A connection to the page on which nothing moves for so long is closed.
+const IDLE: Duration = Duration::from_mins(1);
 /// A reader that waits longer has left.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long answers under way may take when the daemon stops.
@@ -162,7 +164,8 @@ async fn serve_tcp(listener: TcpListener, port: u16, rooms: Rooms, stop: watch::
         tracing::error!("the page's port was lost");
         return;
     };
-    let served = axum::serve(Bounded::new(listener), router).with_graceful_shutdown(stopped(stop));
+    let door = Bounded::new(listener).ending_idle(IDLE);
+    let served = axum::serve(door, router).with_graceful_shutdown(stopped(stop));
     if let Err(error) = served.await {
         tracing::error!(%error, "the page is no longer served");
     }

@@ -53,6 +53,7 @@ fn apply(state: &mut State, now: Moment, event: &Event, notices: &mut Vec<Notice
                 state.forecaster.app_went(managed.app, now);
             }
             state.found.clear();
+            state.forecaster.all_at_base();
             state.forecaster.gap(now);
         }
         Event::AppCame(app) => {
@@ -76,10 +77,13 @@ fn apply(state: &mut State, now: Moment, event: &Event, notices: &mut Vec<Notice
             severity: Severity::Warning,
             text: format!("{knob:?} of {app} was written by someone else: it is theirs for an hour"),
         }),
-        Event::Switched(switched) => notices.push(Notice {
-            severity: Severity::Info,
-            text: switched.to_string(),
-        }),
+        Event::Switched(switched) => {
+            state.forecaster.switched(switched);
+            notices.push(Notice {
+                severity: Severity::Info,
+                text: switched.to_string(),
+            });
+        }
         Event::Declared(declared) => state.forecaster.declare(declared.clone()),
         Event::Withdrawn(name) => state.forecaster.withdraw(name),
         Event::Expected(firings) => state.forecaster.expect(firings, now),

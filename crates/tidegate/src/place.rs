@@ -62,15 +62,19 @@ fn usual(for_root: &str, variable: &str, below_home: &str) -> PathBuf {
     if is_root() {
         return PathBuf::from(for_root).join("tidegate");
     }
-    let base = std::env::var_os(variable)
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute());
     let home = || {
         std::env::var_os("HOME")
             .map_or_else(std::env::temp_dir, PathBuf::from)
             .join(below_home)
     };
-    base.unwrap_or_else(home).join("tidegate")
+    absolute(variable).unwrap_or_else(home).join("tidegate")
+}
+
+/// What a variable says, unless it depends on where one stands (XDG Base Directory Specification 0.8).
+fn absolute(variable: &str) -> Option<PathBuf> {
+    std::env::var_os(variable)
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
 }
 
 fn usual_run() -> PathBuf {
@@ -79,7 +83,7 @@ fn usual_run() -> PathBuf {
     }
     let user = rustix::process::geteuid().as_raw();
     let private = || std::env::temp_dir().join(format!("tidegate-{user}"));
-    std::env::var_os("XDG_RUNTIME_DIR").map_or_else(private, |base| PathBuf::from(base).join("tidegate"))
+    absolute("XDG_RUNTIME_DIR").map_or_else(private, |base| base.join("tidegate"))
 }
 
 /// The store inside a data folder.

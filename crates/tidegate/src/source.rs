@@ -6,8 +6,8 @@ use crate::place::Folders;
 use crate::{remember, when};
 use tidegate_dashboard::client::{Client, ClientError, encode};
 use tidegate_dashboard::{
-    Backend, BackendError, CalibrationQuery, CalibrationView, EventRow, Explanation, GraphView, Report,
-    ReportQuery, View,
+    AppRow, Backend, BackendError, CalibrationQuery, CalibrationView, EventRow, Explanation, GraphView,
+    Report, ReportQuery, View,
 };
 
 /// An open source of answers.
@@ -76,6 +76,16 @@ impl Source {
         match self {
             Self::Daemon(client) => client.get("/api/v1/view").map_err(|error| client_failure(&error)),
             Self::Store(view, _) => Ok(view.as_ref().clone()),
+        }
+    }
+
+    /// Every app; the view has the busiest only.
+    pub(crate) fn apps(&self) -> Result<Vec<AppRow>, Failure> {
+        match self {
+            Self::Daemon(client) => client
+                .get("/api/v1/apps?sparks=true")
+                .map_err(|error| client_failure(&error)),
+            Self::Store(view, _) => Ok(view.apps.clone()),
         }
     }
 

@@ -126,8 +126,16 @@ pub struct Switched {
     pub to: Option<Scenario>,
     /// The prediction behind it; none where present conditions asked for it.
     pub prediction: Option<PredictionId>,
+    /// CPU time of the base over that of what is led to now, for the same work, as trials found it; 1 for the base, and
+    /// where nothing is known.
+    #[serde(default = "no_gain")]
+    pub gain: f64,
     /// In words.
     pub reason: String,
+}
+
+fn no_gain() -> f64 {
+    1.0
 }
 
 impl fmt::Display for Switched {

@@ -97,6 +97,12 @@ pub(crate) fn take(tools: &mut Tools<'_>, lease: &Lease, managed: &Managed) -> S
         tools.journal.clear(slot)?;
         return Ok(Err(failure(errno.into())));
     }
+    // Who wrote before the watch was there was not seen by it, and what they wrote is not what was found.
+    if knob::read(&group, hierarchy, knob).is_ok_and(|again| again != set) {
+        tools.watch.remove(&key);
+        tools.journal.clear(slot)?;
+        return Ok(Err(WriteFailure::Foreign));
+    }
     let mut hold = Hold {
         lease: lease.clone(),
         found,
@@ -177,25 +183,35 @@ impl Hold {
         tools
             .foreign
             .extend(ours.into_iter().filter(|other| *other != key));
-        if let Err(fault) = written {
-            return Ok(Err(failure(fault)));
+        match written {
+            Ok(true) => {}
+            Ok(false) => {
+                tools.foreign.insert(key);
+                return Ok(Err(WriteFailure::Foreign));
+            }
+            Err(fault) => return Ok(Err(failure(fault))),
         }
         self.lease = lease.clone();
         tools.journal.update(self.slot, &self.entry)?;
         Ok(Ok(()))
     }
 
-    fn write_steps(&mut self, target: &Set) -> Result<(), GroupFault> {
+    /// False where something else stands there afterwards than was written: someone else wrote in between, and what is
+    /// theirs must not pass for ours.
+    fn write_steps(&mut self, target: &Set) -> Result<bool, GroupFault> {
         for (file, value) in knob::steps(self.entry.knob, &self.set, target) {
             self.group.write(file, &value)?;
         }
         self.set = knob::read(&self.group, self.entry.hierarchy, self.entry.knob)?;
         self.current = knob::decode(self.entry.knob, &self.set);
+        if !target.iter().all(|file| self.set.contains(file)) {
+            return Ok(false);
+        }
         for record in &mut self.entry.files {
             let read = self.set.iter().find(|(name, _)| *name == record.name);
             record.read_back = read.map(|(_, value)| value.clone());
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Gives the knob back; when the kernel refuses, the entry stays in the journal and this can be tried again.

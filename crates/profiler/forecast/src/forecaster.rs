@@ -1,6 +1,7 @@
 //! The state of the forecast, and its one way in and out.
 
 use crate::calibrate::Calibration;
+use crate::code::SwitchedCode;
 use crate::config::ForecastConfig;
 use crate::declared::Calendar;
 use crate::demand::AppDemand;
@@ -24,7 +25,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tidegate_types::{
     App, AppName, Apps, ContentionEvent, ContentionMap, DeclaredEvent, Dependency, DependencyOrigin, Entity,
-    ExpectedEvent, Knob, Lease, Moment, Notice, Outcome, Resource, Sample, Severity, Treatment, Unit,
+    ExpectedEvent, Knob, Lease, Moment, Notice, Outcome, Resource, Sample, Severity, Switched, Treatment,
+    Unit,
 };
 
 /// Samples further apart than this leave a gap between them.
@@ -50,6 +52,8 @@ pub struct Forecaster {
     local_time: Arc<LocalTime>,
     signs: Signs,
     sums: Sums,
+    #[serde(default)]
+    code: SwitchedCode,
     gone: Gone,
     model: Model,
     usage: Usage,
@@ -77,6 +81,7 @@ impl Forecaster {
             local_time: Arc::default(),
             signs: Signs::default(),
             sums: Sums::default(),
+            code: SwitchedCode::default(),
             gone: Gone::default(),
             calibrations: Default::default(),
             untreated: Reliability::default(),
@@ -108,7 +113,9 @@ impl Forecaster {
             .observe(&self.demands, apps, &mut self.units, sample.now, interval_s);
         self.notices.extend(self.signs.remarks(apps, now_s));
         let wall = Wall::new(&self.local_time, sample.now.utc_ms);
-        let readings = Reader::new(sample, apps, &self.demands, active_leases).read();
+        let readings = Reader::new(sample, apps, &self.demands, active_leases)
+            .with_code(&self.code)
+            .read();
         for reading in &readings {
             if !self.units.contains_key(&reading.unit) && self.units.len() >= UNITS_MAX {
                 self.drop_oldest_unit();
@@ -303,6 +310,7 @@ impl Forecaster {
 
     /// Says that an app went away; what was learned of it is kept for its return.
     pub fn app_gone(&mut self, app: &AppName) {
+        self.code.gone(app);
         if let Some(demand) = self.demands.get_mut(app) {
             demand.pause();
         }
@@ -388,6 +396,16 @@ impl Forecaster {
                 app.name
             ),
         );
+    }
+
+    /// Says that slots of a process were led elsewhere.
+    pub fn switched(&mut self, switched: &Switched) {
+        self.code.switched(switched);
+    }
+
+    /// Says that no process runs variants any more.
+    pub fn all_at_base(&mut self) {
+        self.code = SwitchedCode::default();
     }
 
     /// Whether the event that goes on at `unit` has stopped to make anybody wait, as of the last sample.

@@ -13,6 +13,7 @@
 
 pub mod backtest;
 mod calibrate;
+mod code;
 mod confidence;
 mod config;
 mod declared;

@@ -2,9 +2,9 @@
 
 use super::Message;
 use super::graph::READ_EVERY;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tidegate_telemetry::{AppRule, Collector, Members, host_clock};
@@ -16,7 +16,8 @@ const LONGEST_SLEEP: Duration = Duration::from_millis(200);
 /// The running thread.
 pub(crate) struct Sampler {
     stop: Arc<AtomicBool>,
-    rules: SyncSender<Vec<AppRule>>,
+    /// The newest rules, until they are taken up.
+    rules: Arc<Mutex<Option<Vec<AppRule>>>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -34,7 +35,8 @@ impl Sampler {
         members: SyncSender<Members>,
     ) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        let (rules, new_rules) = sync_channel(4);
+        let rules = Arc::<Mutex<Option<Vec<AppRule>>>>::default();
+        let new_rules = Arc::clone(&rules);
         let stopped = stop.clone();
         let thread = std::thread::Builder::new()
             .name("tidegate-sample".to_owned())
@@ -48,7 +50,7 @@ impl Sampler {
 
     /// Recognises apps by other rules from the next sample on.
     pub(crate) fn set_rules(&self, rules: Vec<AppRule>) {
-        let _ = self.rules.try_send(rules);
+        *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = Some(rules);
     }
 
     /// Ends the thread.
@@ -62,7 +64,7 @@ impl Sampler {
 
 fn sample(
     collector: &mut Collector,
-    rules: &Receiver<Vec<AppRule>>,
+    rules: &Mutex<Option<Vec<AppRule>>>,
     outbox: &SyncSender<Message>,
     members: &SyncSender<Members>,
     stop: &AtomicBool,
@@ -71,7 +73,8 @@ fn sample(
     let mut reading = Sample::default();
     let mut waiting: Vec<Event> = Vec::new();
     while !stop.load(Ordering::Relaxed) {
-        if let Ok(rules) = rules.try_recv()
+        let newest = rules.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(rules) = newest
             && let Err(error) = collector.set_rules(rules)
         {
             tracing::warn!("the apps of the policy are not recognised: {error}");

@@ -47,6 +47,7 @@ pub(super) fn run(arguments: &RunArguments) -> Outcome {
     for folder in [&folders.data, &folders.run] {
         make_folder(folder)?;
     }
+    own_folder(&folders.run)?;
     let store = open_store(&folders.data)?;
     let interval = Duration::from_secs_f64(arguments.interval);
     raise_descriptor_limit();
@@ -127,6 +128,22 @@ fn make_folder(folder: &Path) -> Outcome {
         Failure::environment(format!("{}: {error}", folder.display()))
             .hint("choose other folders with --data and --run-dir, or run with sudo")
     })
+}
+
+/// Refuses a folder that somebody else could put other sockets and another journal into.
+fn own_folder(folder: &Path) -> Outcome {
+    use std::os::unix::fs::MetadataExt as _;
+    let own = rustix::process::geteuid().as_raw();
+    let is_ours = |metadata: std::fs::Metadata| {
+        let is_open = metadata.is_dir() && metadata.mode() & 0o002 != 0;
+        [own, 0].contains(&metadata.uid()) && !is_open
+    };
+    let seen = [std::fs::symlink_metadata(folder), std::fs::metadata(folder)];
+    if seen.into_iter().all(|metadata| metadata.is_ok_and(is_ours)) {
+        return Ok(());
+    }
+    let words = format!("{}: others may write there", folder.display());
+    Err(Failure::environment(words).hint("choose another folder with --run-dir"))
 }
 
 fn open_store(data: &Path) -> Result<Store, Failure> {

@@ -36,7 +36,7 @@ pub(crate) fn pause(arguments: &PlacesOnly) -> Outcome {
     Ok(())
 }
 
-/// `tidegate resume`.
+/// `tidegate resume`: also without a daemon, so that the next one acts again.
 pub(crate) fn resume(arguments: &PlacesOnly) -> Outcome {
     let folders = Folders::of(&arguments.places);
     match std::fs::remove_file(folders.disable()) {
@@ -48,7 +48,13 @@ pub(crate) fn resume(arguments: &PlacesOnly) -> Outcome {
         }
         _ => {}
     }
-    post(&folders, "/api/v1/resume", &json!({}))
+    let told = Client::new(&folders.socket()).post::<_, Done>("/api/v1/resume", &json!({}));
+    match told {
+        Ok(done) => note!("{}", done.text),
+        Err(ClientError::NotRunning { .. }) => note!("no longer paused; no daemon is running"),
+        Err(error) => return Err(client_failure(&error)),
+    }
+    Ok(())
 }
 
 /// `tidegate event`.

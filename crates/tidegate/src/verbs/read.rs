@@ -19,18 +19,17 @@ fn view_of(arguments: &ReadArguments) -> Result<View, Failure> {
 
 /// `tidegate apps`.
 pub(crate) fn apps(arguments: &ReadArguments) -> Outcome {
-    let view = view_of(arguments)?;
+    let apps = Source::open(&Folders::of(&arguments.places))?.apps()?;
     if arguments.format.json {
-        return print_json(&view.apps);
+        return print_json(&apps);
     }
-    print_apps(&view);
+    print_apps(&apps, apps.len());
     Ok(())
 }
 
-/// The table of apps; `top` shows it too.
-pub(crate) fn print_apps(view: &View) {
-    let rows: Vec<Vec<String>> = view
-        .apps
+/// The table of so many apps in all, of which these are told; `top` shows it too.
+pub(crate) fn print_apps(apps: &[AppRow], total: usize) {
+    let rows: Vec<Vec<String>> = apps
         .iter()
         .map(|app| {
             vec![
@@ -60,7 +59,7 @@ pub(crate) fn print_apps(view: &View) {
         ],
         &rows,
     );
-    let cut = view.apps_total as usize - view.apps.len().min(view.apps_total as usize);
+    let cut = total.saturating_sub(apps.len());
     if cut > 0 {
         say!("({cut} more)");
     }

@@ -59,5 +59,5 @@ fn draw(view: &View) {
     say!();
     read::print_map(&view.map.rows);
     say!();
-    read::print_apps(view);
+    read::print_apps(&view.apps, view.apps_total as usize);
 }

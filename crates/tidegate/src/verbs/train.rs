@@ -7,6 +7,7 @@ use crate::out::{note, say};
 use crate::place::Folders;
 use crate::train::{self, Ended};
 use crate::when;
+use serde_json::json;
 
 /// Trains on the recorded history; the daemon takes up what is better.
 pub(crate) fn train(arguments: &TrainArguments) -> Outcome {
@@ -24,6 +25,10 @@ pub(crate) fn train(arguments: &TrainArguments) -> Outcome {
     match ended {
         Ended::Judged(result) if arguments.format.json => print_json(&result)?,
         Ended::Judged(result) => say!("{}", result.words()),
+        Ended::TooFew(why) if arguments.format.json => print_json(&json!({ "too_few": why }))?,
+        Ended::Unfinished { grown, of } if arguments.format.json => {
+            print_json(&json!({ "grown": grown, "of": of }))?;
+        }
         Ended::TooFew(why) => say!("too little to learn from: {why}"),
         Ended::Unfinished { grown, of } => say!("{grown} of {of} trees are grown; the next training goes on"),
     }

@@ -118,8 +118,14 @@ pub(crate) fn run(workspace: &Workspace, arguments: &ForecastingArguments) -> Re
     );
     growth::run(workspace, &runner, &mut report)?;
     if arguments.libraries {
-        let stream_s = stream.cpu_us * traces.minutes() / 1e6;
-        cost::run(&runner, &model, stream_s, traces.origins, &mut report)?;
+        let costs = cost::Costs {
+            runner: &runner,
+            traces: &traces,
+            anchors: &bench.anchors,
+            model: &model,
+            stream_s: stream.cpu_us * traces.minutes() / 1e6,
+        };
+        cost::run(&costs, &mut report)?;
     } else {
         let note = "What a forecast costs in Python is measured with --libraries.";
         report.notes.push(note.to_owned());

@@ -57,12 +57,14 @@ pub(super) fn run(bench: &Judged, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-fn mean_crps(sums: &Sums, reference: &Sums) -> f64 {
+/// CRPS relative to the reference, mean of targets.
+pub(super) fn mean_crps(sums: &Sums, reference: &Sums) -> f64 {
     let found = metrics(sums, reference);
     found.targets.iter().map(|target| target.crps).sum::<f64>() / TARGET_COUNT as f64
 }
 
-fn mean_skill(sums: &Sums) -> f64 {
+/// Brier skill at the threshold that is judged, mean of windows.
+pub(super) fn mean_skill(sums: &Sums) -> f64 {
     let found = metrics(sums, sums);
     found.events.iter().map(|window| window[1].skill).sum::<f64>() / WINDOW_COUNT as f64
 }

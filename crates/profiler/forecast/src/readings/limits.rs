@@ -39,6 +39,17 @@ impl Reader<'_> {
             treated: lease.is_some(),
             apps: vec![name.clone()],
         };
+        let over_limit = usage.zip(demand.limit_cores).zip(self.code.get(name));
+        let base_over = over_limit.map(|((usage, limit), gain)| usage * gain / (AT_LIMIT * limit));
+        if let Some(over) = base_over.filter(|over| *over >= FOUND_LIMIT_EXIT / AT_LIMIT) {
+            // Its variants ask for less: the base would run into the limit.
+            reading.treated = true;
+            reading.exit = FOUND_LIMIT_EXIT / AT_LIMIT;
+            reading.level = Some(measured.map_or(over, |waited| waited.max(over)));
+            if lease.is_none() {
+                return Some(reading);
+            }
+        }
         let Some(lease) = lease else {
             if self.held_elsewhere(row, name, usage, demand.limit_cores) {
                 reading.level = measured.filter(|level| *level >= 1.0);

@@ -10,6 +10,7 @@ mod limits;
 mod shared;
 mod signal;
 
+use crate::code::{SwitchedCode, would_be_full};
 use crate::demand::{AppDemand, finite, throttled_share};
 use crate::events::Reading;
 use limits::{MEMORY_AT_LIMIT, memory_limit, read_memory_limit};
@@ -31,6 +32,8 @@ pub(crate) struct Reader<'a> {
     apps: &'a Apps,
     demands: &'a BTreeMap<AppName, AppDemand>,
     leases: Vec<&'a Lease>,
+    /// Apps that run variants, with what these gain.
+    code: BTreeMap<&'a AppName, f64>,
     /// Usage of the groups below each parent, in cores.
     below_cores: BTreeMap<&'a AppName, f64>,
     /// Whether any app below the parent counts as waiting.
@@ -94,6 +97,7 @@ impl<'a> Reader<'a> {
             apps,
             demands,
             leases,
+            code: BTreeMap::new(),
             below_cores: BTreeMap::new(),
             below_counts: BTreeMap::new(),
             blurred: false,
@@ -102,6 +106,28 @@ impl<'a> Reader<'a> {
         reader.look_over_apps();
         reader.all_confined = reader.is_all_confined();
         reader
+    }
+
+    /// As `self`, with the apps that run variants.
+    pub(crate) fn with_code(mut self, code: &'a SwitchedCode) -> Self {
+        self.code = code.apps();
+        self
+    }
+
+    /// Counts CPUs as contended that would be full, did some app not run variants; `part` is the share of an app's time
+    /// that it spends on them.
+    fn mark_recoded(&self, reading: &mut Reading, part: impl Fn(&AppName) -> f64) {
+        let Some((busy, capacity)) = reading.load.zip(reading.capacity) else {
+            return;
+        };
+        let prevents = |(app, gain): (&&AppName, &f64)| {
+            let uses = self.demands.get(*app).and_then(|demand| demand.usage_cores);
+            uses.is_some_and(|cores| would_be_full(cores * part(app), *gain, busy, capacity))
+        };
+        if self.code.iter().any(prevents) {
+            reading.treated = true;
+            reading.level = Some(reading.level.map_or(1.0, |level| level.max(1.0)));
+        }
     }
 
     fn look_over_apps(&mut self) {

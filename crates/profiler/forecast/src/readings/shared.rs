@@ -21,12 +21,11 @@ impl Reader<'_> {
     pub(super) fn read_host(&self, row: &Row, waiting: &Waiting, readings: &mut Vec<Reading>) {
         let capacity = finite(row, Field::HostCpuCapacity);
         let cpu = self.shared(&waiting.cpu, finite(row, Field::HostCpuWaiting));
-        readings.extend(shared_reading(
-            Unit::Cpu,
-            cpu,
-            finite(row, Field::HostCpuBusy),
-            capacity,
-        ));
+        let mut cpu = shared_reading(Unit::Cpu, cpu, finite(row, Field::HostCpuBusy), capacity);
+        if let Some(reading) = &mut cpu {
+            self.mark_recoded(reading, |_| 1.0);
+        }
+        readings.extend(cpu);
         let total = finite(row, Field::HostMemoryTotal);
         let used = total
             .zip(finite(row, Field::HostMemoryAvailable))
@@ -78,7 +77,13 @@ impl Reader<'_> {
         };
         let capacity = 1.0 - finite(row, Field::CoreSteal).unwrap_or(0.0);
         let busy = finite(row, Field::CoreBusy);
-        shared_reading(Unit::Core(number), known, busy, Some(capacity))
+        let mut reading = shared_reading(Unit::Core(number), known, busy, Some(capacity))?;
+        self.mark_recoded(&mut reading, |app| {
+            let parts = parts_of(self.sample, app);
+            let here = parts.iter().find(|(core, _)| *core == number);
+            here.map_or(0.0, |(_, part)| *part)
+        });
+        Some(reading)
     }
 
     /// Waiting for memory belongs to a node that is full, as far as the app's memory is there.

@@ -329,7 +329,7 @@ impl Conductor {
             known.push(facts);
             recipes.insert(info.index, recipe);
         }
-        let mut switched: BTreeMap<Scenario, Vec<String>> = BTreeMap::new();
+        let mut switched: BTreeMap<Scenario, Vec<(String, f64)>> = BTreeMap::new();
         for action in decide(phase, scenario, &known) {
             let (function, kind) = match action {
                 Action::Switch { function, to } => {
@@ -340,7 +340,13 @@ impl Conductor {
                     } else {
                         self.ours.insert((process, function));
                     }
-                    switched.entry(to).or_default().push(names(function));
+                    let gain = match recipes.get(&function) {
+                        Some(recipe) if to != Scenario::Base => {
+                            self.gain(infos.get(function as usize), recipe)
+                        }
+                        _ => 1.0,
+                    };
+                    switched.entry(to).or_default().push((names(function), gain));
                     continue;
                 }
                 Action::Prepare {
@@ -369,18 +375,28 @@ impl Conductor {
         &self,
         (process, phase): (u32, Phase),
         wish: &Wish,
-        switched: BTreeMap<Scenario, Vec<String>>,
+        switched: BTreeMap<Scenario, Vec<(String, f64)>>,
     ) {
         for (to, functions) in switched {
+            let gain = functions.iter().map(|(_, gain)| gain).product();
+            let functions = functions.into_iter().map(|(name, _)| name).collect();
             self.shared.tell(Event::Switched(Switched {
                 app: wish.app.clone(),
                 pid: process,
                 functions,
                 to: (to != Scenario::Base).then(|| plain(to)),
                 prediction: wish.prediction,
+                gain,
                 reason: reason(phase, wish),
             }));
         }
+    }
+
+    /// What the process needs with the function's base over what it needs with the recipe's variant, as it was tried.
+    fn gain(&self, info: Option<&FunctionInfo>, recipe: &Recipe) -> f64 {
+        let model = &self.board.options().processor.model;
+        let choice = info.and_then(|info| self.choices.get(info.hash, recipe, model));
+        choice.map_or(1.0, |choice| choice.verdict.over_base.estimate.exp())
     }
 
     /// The hot functions under a scenario: those of its signals in turn, each once.
