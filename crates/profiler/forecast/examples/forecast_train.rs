@@ -10,7 +10,7 @@
 use std::path::Path;
 use tidegate_forecast::backtest::traces::{read_columns, read_meta, read_series};
 use tidegate_forecast::models::lstm;
-use tidegate_forecast::models::training::{EventRows, Options, Trace, fit, gather};
+use tidegate_forecast::models::training::{Options, Trace, fit, gather};
 
 fn unpacked(path: &Path) -> Result<String, Box<dyn std::error::Error>> {
     let output = std::process::Command::new("gzip").arg("-dc").arg(path).output()?;
@@ -63,12 +63,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let options = Options::default();
     let rows = gather(&traces, &options);
-    let count = |rows: &EventRows| rows.happened[0].len();
     eprintln!(
         "{} series, {} event rows, {} with minutes, {} rows of the body",
         traces.len(),
-        count(&rows.events),
-        count(&rows.with_minutes),
+        rows.events.len(),
+        rows.with_minutes.len(),
         rows.targets[0].len()
     );
     let mut trained = fit(&rows, &options);
