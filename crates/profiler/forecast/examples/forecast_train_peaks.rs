@@ -20,8 +20,10 @@ fn unpacked(path: &Path) -> Result<String, Failure> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// Takes in a value of the step that begins at `step_s`.
-fn add(trace: &mut Trace, step_s: i64, value: f64) {
+/// Takes in a value of the minute that begins at `minute_s`.
+fn add(trace: &mut Trace, minute_s: i64, value: f64) {
+    let step_s = minute_s.div_euclid(300) * 300;
+    trace.minutes.push((minute_s, value));
     match (trace.times_s.last(), trace.values.last_mut()) {
         (Some(last_s), Some(highest)) if *last_s == step_s => *highest = highest.max(value),
         _ => {
@@ -54,9 +56,8 @@ fn peaks(path: &Path) -> Result<Vec<Trace>, Failure> {
             .next()
             .and_then(parse_time)
             .ok_or("a line without a time")?;
-        let step_s = time.div_euclid(300) * 300;
         for (trace, field) in traces.iter_mut().zip(fields) {
-            add(trace, step_s, field.parse().unwrap_or(f64::NAN));
+            add(trace, time, field.parse().unwrap_or(f64::NAN));
         }
     }
     Ok(traces)
@@ -99,9 +100,9 @@ fn main() -> Result<(), Failure> {
         traces.append(&mut found);
     }
     let rows = gather(&traces);
-    let (events, body) = rows.counts();
+    let [events, with_minutes, body] = rows.counts();
     eprintln!(
-        "{} series, {events} event rows, {body} rows of the height",
+        "{} series, {events} event rows, {with_minutes} with minutes, {body} rows of the height",
         traces.len()
     );
     let bytes = fit(&rows).to_bytes();

@@ -12,7 +12,7 @@ use tidegate_engine::PeakModel;
 use tidegate_forecast::models::peaks::growth::{HostRows, Kept, Verdict};
 
 /// Version of `rows` and `grown`; what another program kept is forgotten.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// A larger file is not ours.
 const MAX_BYTES: u64 = 256 << 20;
 

@@ -1,4 +1,4 @@
-//! The past of this host's units as training reads it: peaks of five minutes, and where there was contention.
+//! The past of this host's units as training reads it: peaks of five minutes and of one, and where there was contention.
 //!
 //! Steps under a lease, and such in which contention was treated, are marked as not known: they do not teach "no
 //! contention". Disks are left out, whose load is a sum of two fields, and limits of groups that have others below them.
@@ -14,6 +14,7 @@ const BACK_MS: i64 = 14 * 86_400_000;
 /// Units that are read, those with contention first: each costs a walk over the files of two weeks.
 const UNITS_MAX: usize = 400;
 const STEP_MS: i64 = 300_000;
+const MINUTE_MS: i64 = 60_000;
 
 /// Where a unit's load and capacity are recorded.
 struct Fields {
@@ -37,8 +38,9 @@ pub(crate) fn of(reader: &Reader, now_utc_ms: i64) -> Result<Vec<UnitPast>, Hist
     let mut pasts = Vec::new();
     for (_, unit) in units.into_iter().take(UNITS_MAX) {
         if let Some(fields) = fields_of(&unit) {
-            let steps = steps(reader, &fields, &range)?;
-            pasts.extend(marks.past(&unit, &steps, fields.capacity.is_some()));
+            let steps = peaks(reader, &fields, &range, Tier::FiveMinutes)?;
+            let minutes = peaks(reader, &fields, &range, Tier::Minute)?;
+            pasts.extend(marks.past(&unit, &steps, &minutes, fields.capacity.is_some()));
         }
     }
     Ok(pasts)
@@ -103,9 +105,14 @@ fn fields_of(unit: &Unit) -> Option<Fields> {
     })
 }
 
-/// The highest load of each step that was measured, over the capacity where there is one.
-fn steps(reader: &Reader, fields: &Fields, range: &Range<i64>) -> Result<BTreeMap<i64, f32>, HistoryError> {
-    let series = |field: Field| reader.series(&fields.entity, field, range.clone(), Some(Tier::FiveMinutes));
+/// The highest load of each bucket of a tier that was measured, over the capacity where there is one.
+fn peaks(
+    reader: &Reader,
+    fields: &Fields,
+    range: &Range<i64>,
+    tier: Tier,
+) -> Result<BTreeMap<i64, f32>, HistoryError> {
+    let series = |field: Field| reader.series(&fields.entity, field, range.clone(), Some(tier));
     let capacity: Option<BTreeMap<i64, f64>> = match fields.capacity {
         Some(field) => Some(
             series(field)?
@@ -168,7 +175,13 @@ impl Marks {
     }
 
     /// The unit's past from its first measured step to its last.
-    fn past(&self, unit: &Unit, steps: &BTreeMap<i64, f32>, has_capacity: bool) -> Option<UnitPast> {
+    fn past(
+        &self,
+        unit: &Unit,
+        steps: &BTreeMap<i64, f32>,
+        minutes: &BTreeMap<i64, f32>,
+        has_capacity: bool,
+    ) -> Option<UnitPast> {
         let (first, last) = (*steps.keys().next()?, *steps.keys().next_back()?);
         let (contended, treated) = (self.contended.get(unit), self.treated.get(unit));
         let has = |list: Option<&BTreeSet<i64>>, at: i64| list.is_some_and(|list| list.contains(&at));
@@ -176,8 +189,14 @@ impl Marks {
             let at = first + place * STEP_MS;
             let highest = steps.get(&at).copied();
             let known = highest.is_some() && !has(treated, at);
+            let minute = |minute: usize| {
+                minutes
+                    .get(&(at + minute.cast_signed() as i64 * MINUTE_MS))
+                    .copied()
+            };
             Step {
                 highest: highest.unwrap_or(f32::NAN),
+                minutes: std::array::from_fn(|place| minute(place).unwrap_or(f32::NAN)),
                 contended: known.then(|| has(contended, at)),
             }
         };

@@ -9,13 +9,11 @@ use super::gbdt::PreparedRows;
 use super::learner::{BodyRow, Learner};
 use super::mix::Mix;
 use super::past::{HORIZON, NotLater, Past};
+use super::rows::exceeded;
 use super::series::{FOREST_ROW, Moment, Series};
 use super::trained::Trained;
 use super::training::TARGET_MAX;
-use super::{
-    Chances, Forecast, Quantiles, SeriesModel, TARGET_COUNT, THRESHOLDS, WINDOW_TARGETS, targets_of,
-    transposed,
-};
+use super::{Chances, Forecast, Quantiles, SeriesModel, TARGET_COUNT, THRESHOLDS, targets_of, transposed};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -209,10 +207,7 @@ impl SeriesModel for Boosted {
             && let Some(lesson) = self.lessons.pop_front()
         {
             let targets = targets_of(&past.path());
-            learner.keep(
-                &lesson.row,
-                WINDOW_TARGETS.map(|target| targets[target] > lesson.threshold),
-            );
+            learner.keep(&lesson.row, exceeded(&targets, lesson.threshold));
             learner.keep_body(lesson.body_row(&targets));
         }
         if learner.wants()

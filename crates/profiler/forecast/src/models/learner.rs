@@ -7,6 +7,7 @@
 
 use super::exceedances::DISTANCE;
 use super::gbdt::{Loss, Matrix, Parameters, QuantileForest, Random, Tree, train_from, train_quantiles};
+use super::rows::EventRows;
 use super::series::{BODY_ROW, COMMON_ROW, FOREST_ROW};
 use super::trained::Trained;
 use super::{LEVELS, QUANTILES, TARGET_COUNT, WINDOW_COUNT};
@@ -47,8 +48,7 @@ pub struct BodyRow {
 #[derive(Clone, Debug)]
 pub struct Learner {
     shipped: Arc<Trained>,
-    rows: Vec<f32>,
-    happened: [Vec<f32>; WINDOW_COUNT],
+    rows: EventRows,
     body: VecDeque<BodyRow>,
     grown_at: usize,
     random: Random,
@@ -59,8 +59,7 @@ impl Learner {
     pub fn new(shipped: Arc<Trained>) -> Self {
         Self {
             shipped,
-            rows: Vec::new(),
-            happened: Default::default(),
+            rows: EventRows::default(),
             body: VecDeque::new(),
             grown_at: 0,
             random: Random(17),
@@ -79,19 +78,13 @@ impl Learner {
 
     /// Keeps a row whose outcome is known, in the order of time.
     pub fn keep(&mut self, row: &[f32; FOREST_ROW], happened: [bool; WINDOW_COUNT]) {
-        let count = self.happened[0].len();
+        let count = self.rows.len();
         if count >= ROWS_MAX {
             let forgotten = (count as f64 * FORGET) as usize;
-            self.rows.drain(..forgotten * FOREST_ROW);
-            for happened in &mut self.happened {
-                happened.drain(..forgotten);
-            }
+            self.rows.forget(forgotten);
             self.grown_at = self.grown_at.saturating_sub(forgotten);
         }
-        self.rows.extend(row);
-        for (kept, happened) in self.happened.iter_mut().zip(happened) {
-            kept.push(f32::from(u8::from(happened)));
-        }
+        self.rows.keep(row, happened);
     }
 
     /// Keeps a row of the body, in the order of time.
@@ -104,13 +97,13 @@ impl Learner {
 
     /// Grows trees when it is time to, and gives the forests to go on with.
     pub fn learn(&mut self) -> Option<Arc<Trained>> {
-        let count = self.happened[0].len();
+        let count = self.rows.len();
         if count < ROWS_MIN || (count as f64) < self.grown_at as f64 * GROWTH {
             return None;
         }
         self.grown_at = count;
         let mut trained = (*self.shipped).clone();
-        let matrix = Matrix::new(&self.rows, FOREST_ROW, BINS);
+        let matrix = self.rows.matrix(count, BINS);
         for window in 0..WINDOW_COUNT {
             let grown = self.grown_events(&matrix, window);
             // They stand on whatever answers for a row.
@@ -132,9 +125,9 @@ impl Learner {
 
     /// Trees for one window on top of the shipped ones; none where they would not help.
     fn grown_events(&self, matrix: &Matrix, window: usize) -> Vec<Tree> {
-        let happened = &self.happened[window];
-        let rows = || self.rows.as_chunks::<FOREST_ROW>().0.iter();
-        let start = |row| self.shipped.events_for(row)[window].predict(row);
+        let happened = self.rows.happened(window);
+        let rows = || self.rows.rows().iter();
+        let start = |row: &[f32; FOREST_ROW]| self.shipped.events_for(row)[window].predict(row);
         let starts: Vec<f32> = rows().map(start).collect();
         let judged_from = judged_from(happened.len());
         let parameters = event_parameters(happened.len());

@@ -34,6 +34,7 @@ mod paths;
 pub mod peaks;
 pub mod prophet;
 pub mod ridge;
+pub mod rows;
 pub mod series;
 mod sorting;
 pub mod stack;

@@ -8,11 +8,12 @@
 use super::exceedances::DISTANCE;
 use super::gbdt::{Forest, Loss, Matrix, Parameters, Random, train, train_quantiles};
 use super::past::HORIZON;
+use super::rows::{EventRows, exceeded};
 use super::series::{
     BODY_ROW, COMMON_ROW, FOREST_ROW, Series, body_without_minutes, knows_minutes, without_minutes,
 };
 use super::trained::Trained;
-use super::{LEVELS, TARGET_COUNT, WINDOW_COUNT, WINDOW_TARGETS, targets_of};
+use super::{LEVELS, TARGET_COUNT, WINDOW_COUNT, targets_of};
 
 /// Targets are cut off here, in scales.
 pub(crate) const TARGET_MAX: f64 = 60.0;
@@ -114,27 +115,27 @@ impl Default for Options {
     }
 }
 
-/// Event rows with their outcomes.
-#[derive(Clone, Debug, Default)]
-pub struct EventRows {
-    /// The rows, one after the other.
-    pub rows: Vec<f32>,
-    /// 0 or 1 per window and row.
-    pub happened: [Vec<f32>; WINDOW_COUNT],
-}
-
-impl EventRows {
-    fn keep(&mut self, row: &[f32; FOREST_ROW], happened: [bool; WINDOW_COUNT]) {
-        self.rows.extend(row);
-        for (kept, happened) in self.happened.iter_mut().zip(happened) {
-            kept.push(f32::from(u8::from(happened)));
-        }
-    }
-
-    fn extend(&mut self, other: &Self) {
-        self.rows.extend(&other.rows);
-        for (kept, happened) in self.happened.iter_mut().zip(&other.happened) {
-            kept.extend(happened);
+impl Options {
+    /// A small part of the work for most of the skill: fewer moments, smaller and fewer trees.
+    pub fn quick() -> Self {
+        let whole = Self::default();
+        Self {
+            event_stride: 12.0,
+            thresholds: 1,
+            body_stride: 16.0,
+            events: Parameters {
+                trees: 60,
+                max_leaves: 20,
+                learning_rate: 0.15,
+                ..whole.events
+            },
+            body: Parameters {
+                trees: 40,
+                learning_rate: 0.2,
+                ..whole.body
+            },
+            bins: 64,
+            ..whole
         }
     }
 }
@@ -213,7 +214,7 @@ fn keep_body(series: &Series, targets: &[f64; TARGET_COUNT], rows: &mut Rows) {
 /// Keeps an event row, and where there are minutes another one that knows them.
 fn keep_event(series: &Series, threshold: f64, targets: &[f64; TARGET_COUNT], rows: &mut Rows) {
     let Some(moment) = series.moment() else { return };
-    let happened = WINDOW_TARGETS.map(|target| targets[target] > threshold);
+    let happened = exceeded(targets, threshold);
     let mut row = series.forest_row(&moment, &series.exceedances(threshold)).0;
     if knows_minutes(&row) {
         rows.with_minutes.keep(&row, happened);
@@ -239,30 +240,38 @@ pub(crate) fn threshold_of(sorted: &[f64], random: &mut Random) -> f64 {
     sorted[below] + (sorted[above] - sorted[below]) * position.fract()
 }
 
-fn fit_events(rows: &EventRows, options: &Options) -> [Forest; WINDOW_COUNT] {
-    let matrix = Matrix::new(&rows.rows, FOREST_ROW, options.bins);
+/// A forest per window.
+pub(crate) fn fit_events(rows: &EventRows, parameters: &Parameters, bins: usize) -> [Forest; WINDOW_COUNT] {
+    let matrix = rows.matrix(rows.len(), bins);
     std::array::from_fn(|window| {
-        train(
-            &matrix,
-            &rows.happened[window],
-            Loss::Logistic,
-            &options.events,
-            |_| true,
-        )
+        let happened = rows.happened(window);
+        train(&matrix, happened, Loss::Logistic, parameters, |_| true)
     })
+}
+
+/// Forests for rows that know one-minute values, which learn from those and from all that do not; none where there are
+/// no such rows.
+pub(crate) fn fit_minutes(
+    without: &EventRows,
+    with: &EventRows,
+    parameters: &Parameters,
+    bins: usize,
+) -> [Forest; WINDOW_COUNT] {
+    if with.is_empty() {
+        return Default::default();
+    }
+    let mut all = without.clone();
+    all.extend(with);
+    fit_events(&all, parameters, bins)
 }
 
 /// Trains all forests on gathered rows.
 pub fn fit(rows: &Rows, options: &Options) -> Trained {
     let mut trained = Trained {
-        events: fit_events(&rows.events, options),
+        events: fit_events(&rows.events, &options.events, options.bins),
+        with_minutes: fit_minutes(&rows.events, &rows.with_minutes, &options.events, options.bins),
         ..Trained::default()
     };
-    if !rows.with_minutes.rows.is_empty() {
-        let mut all = rows.events.clone();
-        all.extend(&rows.with_minutes);
-        trained.with_minutes = fit_events(&all, options);
-    }
     let levels = LEVELS.map(|level| level as f32);
     let matrix = Matrix::new(&rows.body, BODY_ROW, options.bins);
     let targets = rows.targets.iter().zip(&rows.starts);

@@ -5,7 +5,7 @@
 //! What was not measured is NaN. A clock that is set back moves what is kept along; one that is set forward leaves a gap.
 
 use super::height::Height;
-use crate::models::past::{KEPT, Past};
+use crate::models::past::{FINE, KEPT, Past};
 use crate::models::peaks::matched_threshold;
 use crate::ring::push;
 use serde::{Deserialize, Serialize};
@@ -123,7 +123,8 @@ impl Peaks {
         self.contended += KIN_STEPS * share as f32;
     }
 
-    /// Lays out what is known as steps that end with the last closed minute. False where nothing is.
+    /// Lays out what is known as steps that end with the last closed minute, and the newest minutes. False where nothing
+    /// is.
     pub(crate) fn lay_out(&self, past: &mut Past) -> bool {
         let Some(minute) = self.minute else { return false };
         let per_step = i64::from(MINUTES_PER_STEP);
@@ -151,6 +152,11 @@ impl Peaks {
         let mut values: Vec<f64> = steps.map(|height| f64::from(*height)).collect();
         values.extend((0..recent).map(step_of));
         past.replace((minute - per_step) * 60, values.into_iter());
+        let newest = self.minutes.iter().rev().take(FINE).rev();
+        let first = minute - newest.len().cast_signed() as i64;
+        for (minute, value) in (first..).zip(newest) {
+            past.push_fine(minute * 60, f64::from(*value));
+        }
         true
     }
 
@@ -187,6 +193,10 @@ mod tests {
                 let begin = minutes - 5 * step;
                 let busy = (begin..begin + 5).any(|minute| minute % 20 == 0);
                 assert_eq!(past.back(back) > 0.5, busy, "{back} steps before {minutes}");
+            }
+            for (back, value) in past.minutes().iter().take(minutes.min(10) as usize).enumerate() {
+                let busy = (minutes - 1 - back.cast_signed() as i64) % 20 == 0;
+                assert_eq!(*value > 0.5, busy, "{back} minutes before {minutes}");
             }
             let high = (0..steps).filter(|back| past.back(*back) > 0.5).count();
             assert!(high.abs_diff(steps / 4) <= 2, "{high} of {steps}");

@@ -7,7 +7,7 @@
 //! of the row it looks into: in one of them missing values lie below everything, in the other above. Numbers are compared
 //! as integers in the same order.
 
-use super::tree::{LEAF, Tree};
+use super::tree::{LEAF, Node, Tree};
 
 /// Features that a prepared row has room for.
 const ROOM: usize = 255;
@@ -23,6 +23,23 @@ struct Step {
     threshold: u32,
     place: u16,
     ahead: u16,
+}
+
+impl Step {
+    /// `None` where the node reads further than a prepared row reaches.
+    fn of_node(node: &Node, ahead: u16) -> Option<Self> {
+        // Nothing that is known is at most NaN.
+        let threshold = if node.threshold.is_nan() {
+            0
+        } else {
+            ordered(node.threshold)
+        };
+        (usize::from(node.feature) < ROOM).then_some(Self {
+            threshold,
+            place: node.feature | if node.missing_left { 0 } else { ABOVE },
+            ahead,
+        })
+    }
 }
 
 /// A row, prepared for walks.
@@ -63,42 +80,33 @@ impl Walks {
     pub(crate) fn new(trees: &[Tree], mut leaf: impl FnMut(usize, usize) -> f32) -> Option<Self> {
         let mut walks = Self::default();
         for (number, tree) in trees.iter().enumerate() {
-            let root = walks.steps.len();
-            walks.roots.push(u32::try_from(root).ok()?);
-            let first = if tree.nodes.is_empty() { LEAF } else { 0 };
-            // What stands at each place; places are given out in the order of their parents.
-            let mut references = vec![first];
-            let mut place = 0;
-            while let Some(reference) = references.get(place).copied() {
-                let step = if reference & LEAF == 0 {
-                    let node = tree.nodes.get(reference as usize)?;
-                    let ahead = u16::try_from(references.len() - place).ok()?;
-                    references.extend([node.left, node.right]);
-                    if usize::from(node.feature) >= ROOM {
-                        return None;
-                    }
-                    Step {
-                        // Nothing that is known is at most NaN.
-                        threshold: if node.threshold.is_nan() {
-                            0
-                        } else {
-                            ordered(node.threshold)
-                        },
-                        place: node.feature | if node.missing_left { 0 } else { ABOVE },
-                        ahead,
-                    }
-                } else {
-                    Step {
-                        threshold: leaf(number, (reference & !LEAF) as usize).to_bits(),
-                        place: BELOW,
-                        ahead: 0,
-                    }
-                };
-                walks.steps.push(step);
-                place += 1;
-            }
+            walks.roots.push(u32::try_from(walks.steps.len()).ok()?);
+            walks.add(tree, |place| leaf(number, place))?;
         }
         Some(walks)
+    }
+
+    fn add(&mut self, tree: &Tree, mut leaf: impl FnMut(usize) -> f32) -> Option<()> {
+        let first = if tree.nodes.is_empty() { LEAF } else { 0 };
+        // What stands at each place; places are given out in the order of their parents.
+        let mut references = vec![first];
+        let mut place = 0;
+        while let Some(reference) = references.get(place).copied() {
+            self.steps.push(if reference & LEAF == 0 {
+                let node = tree.nodes.get(reference as usize)?;
+                let ahead = u16::try_from(references.len() - place).ok()?;
+                references.extend([node.left, node.right]);
+                Step::of_node(node, ahead)?
+            } else {
+                Step {
+                    threshold: leaf((reference & !LEAF) as usize).to_bits(),
+                    place: BELOW,
+                    ahead: 0,
+                }
+            });
+            place += 1;
+        }
+        Some(())
     }
 
     /// Walks down from several places at once; what the leaves there say.
@@ -156,7 +164,6 @@ fn ordered(number: f32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::super::Random;
-    use super::super::tree::Node;
     use super::*;
 
     const WIDTH: usize = 5;

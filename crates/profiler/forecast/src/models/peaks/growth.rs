@@ -9,7 +9,8 @@ use super::super::calendar::Calendar;
 use super::super::exceedances::DISTANCE;
 use super::super::gbdt::{Forest, Grower, Loss, Matrix, Parameters, Random};
 use super::super::past::{HORIZON, Past};
-use super::super::series::{COMMON_ROW, EVENT_ROW};
+use super::super::rows::EventRows;
+use super::super::series::{COMMON_ROW, FOREST_ROW};
 use super::super::{WINDOW_COUNT, WINDOW_TARGETS, targets_of};
 use super::{PeakModel, STEP_S, common_row, event_row, matched_threshold};
 use serde::{Deserialize, Serialize};
@@ -29,11 +30,16 @@ const GAIN: f64 = 0.01;
 const BINS: usize = 64;
 const SEED: u64 = 29;
 
+/// Minutes of a step.
+pub const STEP_MINUTES: usize = STEP_S as usize / 60;
+
 /// What is known of one step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Step {
     /// Highest load, over the capacity where there is one; NaN is missing.
     pub highest: f32,
+    /// The same of its minutes, in order.
+    pub minutes: [f32; STEP_MINUTES],
     /// Whether there was contention; `None` where that is not known, or where a lease was in effect.
     pub contended: Option<bool>,
 }
@@ -50,11 +56,7 @@ pub struct UnitPast {
 }
 
 /// Rows of a host with what came after them, in the order of time.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct HostRows {
-    rows: Vec<f32>,
-    happened: [Vec<f32>; WINDOW_COUNT],
-}
+pub type HostRows = EventRows;
 
 /// Why there is nothing to grow from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,10 +112,7 @@ pub fn gather(pasts: &[UnitPast], calendar: &Arc<Calendar>) -> HostRows {
     keep_newest(&mut found);
     let mut rows = HostRows::default();
     for (_, row, happened) in found {
-        rows.rows.extend(*row);
-        for (kept, happened) in rows.happened.iter_mut().zip(happened) {
-            kept.push(f32::from(u8::from(happened)));
-        }
+        rows.keep(&row, happened);
     }
     rows
 }
@@ -125,7 +124,7 @@ fn keep_newest(found: &mut Vec<Found>) {
 }
 
 /// When, the row, and whether an event came within each window.
-type Found = (i64, Box<[f32; EVENT_ROW]>, [bool; WINDOW_COUNT]);
+type Found = (i64, Box<[f32; FOREST_ROW]>, [bool; WINDOW_COUNT]);
 
 fn follow(unit: &UnitPast, calendar: &Arc<Calendar>, random: &mut Random, found: &mut Vec<Found>) {
     let mut past = Past::new(STEP_S);
@@ -136,6 +135,9 @@ fn follow(unit: &UnitPast, calendar: &Arc<Calendar>, random: &mut Random, found:
         .zip(&unit.steps)
         .enumerate()
     {
+        for (minute_s, value) in (at_s..).step_by(60).zip(step.minutes) {
+            past.push_fine(minute_s, f64::from(value));
+        }
         // Time rises by the length of a step, so it is always taken.
         let _ = past.push(at_s, f64::from(step.highest));
         if !step.highest.is_nan() {
@@ -190,8 +192,9 @@ pub struct Growth<'a> {
 impl<'a> Growth<'a> {
     /// From nothing, or from what was kept of the same rows on top of the same model.
     pub fn new(model: &'a PeakModel, rows: &'a HostRows, kept: Option<Kept>) -> Result<Self, TooFew> {
-        let count = rows.happened[0].len();
-        let events = rows.happened[WINDOW_COUNT - 1]
+        let count = rows.len();
+        let events = rows
+            .happened(WINDOW_COUNT - 1)
             .iter()
             .filter(|happened| **happened > 0.5)
             .count();
@@ -202,7 +205,7 @@ impl<'a> Growth<'a> {
         Ok(Self {
             model,
             rows,
-            matrix: Matrix::new(&rows.rows[..older * EVENT_ROW], EVENT_ROW, BINS),
+            matrix: rows.matrix(older, BINS),
             parameters: parameters(older),
             older,
             kept: kept.unwrap_or(Kept {
@@ -230,14 +233,16 @@ impl<'a> Growth<'a> {
             if self.kept.forests.len() == WINDOW_COUNT {
                 return false;
             }
-            self.kept.forests.push(Forest::new(EVENT_ROW, 0.0, Vec::new()));
+            self.kept.forests.push(Forest::new(FOREST_ROW, 0.0, Vec::new()));
             self.kept.random = SEED;
         }
         let window = self.kept.forests.len() - 1;
-        let shipped = &self.model.trained.events[window];
-        let rows = self.rows.rows.chunks_exact(EVENT_ROW).take(self.older);
-        let scores: Vec<f32> = rows.map(|row| shipped.predict(row)).collect();
-        let targets = &self.rows.happened[window][..self.older];
+        let shipped = &self.model.trained;
+        let rows = self.rows.rows()[..self.older].iter();
+        let scores: Vec<f32> = rows
+            .map(|row| shipped.events_for(row)[window].predict(row))
+            .collect();
+        let targets = &self.rows.happened(window)[..self.older];
         let trees = std::mem::take(self.kept.forests[window].trees_mut());
         let left = self.parameters.trees - trees.len();
         let mut grower = Grower::new(
@@ -259,29 +264,29 @@ impl<'a> Growth<'a> {
     /// The grown model, once all trees are there, and how it did beside the one in force.
     pub fn verdict(&self, in_force: &PeakModel) -> (PeakModel, Verdict) {
         let mut grown = self.model.clone();
-        for (forest, own) in grown.trained.events.iter_mut().zip(&self.kept.forests) {
-            forest.width = EVENT_ROW;
+        // They stand on whatever answers for a row.
+        let trained = &mut grown.trained;
+        let forests = trained.events.iter_mut().zip(&self.kept.forests);
+        let knows_minutes = trained
+            .with_minutes
+            .iter()
+            .all(|forest| !forest.trees().is_empty());
+        let minutes = trained.with_minutes.iter_mut().zip(&self.kept.forests);
+        for (forest, own) in forests.chain(minutes.filter(|_| knows_minutes)) {
+            forest.width = FOREST_ROW;
             forest.trees_mut().extend(own.trees().iter().cloned());
         }
         grown.host_rows = u32::try_from(self.older).unwrap_or(u32::MAX);
         let (mut before, mut after) = (0.0, 0.0);
-        let mut row = [0.0_f32; EVENT_ROW];
-        for (place, values) in self
-            .rows
-            .rows
-            .chunks_exact(EVENT_ROW)
-            .enumerate()
-            .skip(self.older)
-        {
-            row.copy_from_slice(values);
-            let (old, new) = (in_force.chances(&row), grown.chances(&row));
+        for (place, row) in self.rows.rows().iter().enumerate().skip(self.older) {
+            let (old, new) = (in_force.chances(row), grown.chances(row));
             for window in 0..WINDOW_COUNT {
-                let came = f64::from(self.rows.happened[window][place]);
+                let came = f64::from(self.rows.happened(window)[place]);
                 before += (old[window] - came).powi(2);
                 after += (new[window] - came).powi(2);
             }
         }
-        let judged = self.rows.happened[0].len() - self.older;
+        let judged = self.rows.len() - self.older;
         let count = (judged * WINDOW_COUNT) as f64;
         let verdict = Verdict {
             grown: self.older,
@@ -294,7 +299,7 @@ impl<'a> Growth<'a> {
 }
 
 fn parameters(rows: usize) -> Parameters {
-    let mut monotone = vec![0; EVENT_ROW];
+    let mut monotone = vec![0; FOREST_ROW];
     monotone[COMMON_ROW + DISTANCE] = -1;
     Parameters {
         trees: (rows / 250).clamp(20, 60),
@@ -324,6 +329,7 @@ mod tests {
                 let rise = foreseeable && (step + phase) % 10 == 9;
                 Step {
                     highest: noise + if rise { 0.6 } else { 0.3 },
+                    minutes: [f32::NAN; STEP_MINUTES],
                     contended: Some(came),
                 }
             });

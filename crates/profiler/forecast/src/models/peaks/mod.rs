@@ -12,10 +12,10 @@ pub mod growth;
 pub mod training;
 
 use super::exceedances::{Exceedances, Highs};
-use super::features::{SERIES, series_row};
+use super::features::{SERIES, minutes_row, series_row};
 use super::gbdt::Forest;
 use super::past::{DAY, Past};
-use super::series::{BODY_ROW, COMMON_ROW, EVENT_ROW};
+use super::series::{BODY_ROW, COMMON_ROW, EVENT_ROW, FOREST_ROW, body_without_minutes};
 use super::trained::{FileError, Trained};
 use super::{QUANTILES, WINDOW_COUNT};
 
@@ -92,18 +92,20 @@ pub(crate) fn common_row(past: &Past) -> [f32; COMMON_ROW] {
 }
 
 /// The event forests' row for one threshold.
-pub(crate) fn event_row(past: &Past, common: &[f32; COMMON_ROW], threshold: f64) -> [f32; EVENT_ROW] {
-    let mut row = [f32::NAN; EVENT_ROW];
+pub(crate) fn event_row(past: &Past, common: &[f32; COMMON_ROW], threshold: f64) -> [f32; FOREST_ROW] {
+    let mut row = [f32::NAN; FOREST_ROW];
     row[..COMMON_ROW].copy_from_slice(common);
     let added = Exceedances::new(past, threshold).row(past, &Highs::new(past), None);
-    row[COMMON_ROW..].copy_from_slice(&added);
+    row[COMMON_ROW..EVENT_ROW].copy_from_slice(&added);
+    row[EVENT_ROW..].copy_from_slice(&minutes_row(past, threshold));
     row
 }
 
-/// The body's row.
+/// The body's row, which knows no minutes.
 pub(crate) fn body_row(common: &[f32; COMMON_ROW]) -> [f32; BODY_ROW] {
     let mut row = [f32::NAN; BODY_ROW];
     row[..COMMON_ROW].copy_from_slice(common);
+    body_without_minutes(&mut row);
     row
 }
 
@@ -135,10 +137,11 @@ impl PeakModel {
     }
 
     /// The chances for one row of [`event_row`].
-    pub(crate) fn chances(&self, row: &[f32; EVENT_ROW]) -> [f64; WINDOW_COUNT] {
+    pub(crate) fn chances(&self, row: &[f32; FOREST_ROW]) -> [f64; WINDOW_COUNT] {
         let mut highest = 0.0_f64;
+        let forests = self.trained.events_for(row);
         std::array::from_fn(|window| {
-            highest = highest.max(self.trained.events[window].probability(row));
+            highest = highest.max(forests[window].probability(row));
             highest
         })
     }
