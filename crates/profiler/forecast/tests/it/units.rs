@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tidegate_forecast::{ForecastConfig, Forecaster};
 use tidegate_types::{
     AppName, Apps, BootTime, Class, ContentionEvent, DeclaredEvent, Entity, Field, Moment, Row, Sample,
-    Source, Unit,
+    Scenario, Source, Switched, Treatment, Unit,
 };
 
 fn moment(second: u64) -> Moment {
@@ -341,6 +341,75 @@ fn apps_that_are_pinned_contend_for_their_cpu_and_drive_it() {
     assert!(entry("cpu:0").is_none(), "nobody who waits may run there only");
     let all = entry("cpu").expect("an entry");
     assert!(all.ongoing_since.is_none() && all.probability(60) < Some(0.2));
+}
+
+/// An app whose variants need so much less that it no longer waits: its CPU is contended for as long as the neighbour is
+/// there, for with its base it would wait.
+#[test]
+fn what_switched_code_prevents_is_still_contention() {
+    let two = apps(&[("paced", Class::Standard, None), ("busy", Class::Batch, None)]);
+    let rows = |own: f64, waits: f64, neighbour: f64| {
+        vec![
+            row(
+                Entity::Host,
+                &[
+                    (Field::HostCpuBusy, own + neighbour),
+                    (Field::HostCpuCapacity, 2.0),
+                ],
+            ),
+            core(0, 0.0),
+            core(1, own + neighbour),
+            app_row("paced", &[(Field::CpuUsage, own), (Field::CpuWaiting, waits)]),
+            app_row("busy", &[(Field::CpuUsage, neighbour), (Field::CpuWaiting, 0.3)]),
+            on_core("paced", 1, own),
+            on_core("busy", 1, neighbour),
+        ]
+    };
+    let mut forecaster = Forecaster::new(ForecastConfig::default());
+    let mut second = 0;
+    let mut show = |forecaster: &mut Forecaster, rows: Vec<Row>, seconds| -> Vec<ContentionEvent> {
+        let mut events = Vec::new();
+        for _ in 0..seconds {
+            second += 1;
+            let mut sample = Sample {
+                now: moment(second),
+                interval_s: 1.0,
+                rows: rows.clone(),
+            };
+            sample.sort();
+            events.extend(forecaster.observe(&sample, &two, &[]));
+        }
+        events
+    };
+    let switched = |to| Switched {
+        app: AppName::new("paced"),
+        pid: 7,
+        functions: vec!["inner".to_owned()],
+        to,
+        prediction: None,
+        gain: 2.5,
+        reason: String::new(),
+    };
+    show(&mut forecaster, rows(0.6, 0.0, 0.0), 20);
+    let began = show(&mut forecaster, rows(0.33, 0.67, 0.67), 5);
+    assert!(
+        began
+            .iter()
+            .any(|event| event.unit == Unit::Core(1) && event.end.is_none())
+    );
+    forecaster.switched(&switched(Some(Scenario::Cpu)));
+    let held = show(&mut forecaster, rows(0.24, 0.05, 0.76), 30);
+    assert!(held.is_empty(), "it would wait with its base: {held:?}");
+    assert!(!forecaster.is_ebbing(&Unit::Core(1)));
+    show(&mut forecaster, rows(0.24, 0.0, 0.0), 1);
+    assert!(forecaster.is_ebbing(&Unit::Core(1)), "the neighbour has left");
+    let ended = show(&mut forecaster, rows(0.24, 0.0, 0.0), 3);
+    let event = ended.first().expect("an end");
+    assert_eq!(
+        (&event.unit, event.treatment),
+        (&Unit::Core(1), Treatment::Treated)
+    );
+    forecaster.switched(&switched(None));
 }
 
 /// Memory that runs out on one node only.
