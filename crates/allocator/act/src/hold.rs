@@ -8,7 +8,7 @@ use crate::restore::{self, RestoreOutcome};
 use crate::watch::{Key, Watch};
 use crate::{ActError, Journal, Layout};
 use std::collections::BTreeSet;
-use tidegate_types::{BootTime, Knob, KnobValue, Lease, Managed, WriteFailure};
+use tidegate_types::{BootTime, GroupPath, Hierarchy, Knob, KnobValue, Lease, Managed, WriteFailure};
 
 /// A knob that is ours.
 #[derive(Debug)]
@@ -50,6 +50,24 @@ pub(crate) fn present(layout: &Layout, managed: &Managed, knob: Knob) -> Option<
     Some(knob::decode(knob, &set))
 }
 
+/// What the journal says of a knob that was found so.
+fn entry_of(lease: &Lease, hierarchy: Hierarchy, path: &GroupPath, set: &Set) -> Entry {
+    Entry {
+        boot_id: String::new(),
+        app: lease.app.clone(),
+        lease: lease.id,
+        hierarchy,
+        path: path.path.to_string(),
+        group_id: path.id,
+        knob: lease.asked.knob(),
+        files: set
+            .iter()
+            .map(|(name, value)| FileRecord::found(name, value))
+            .collect(),
+        end: lease.end,
+    }
+}
+
 /// Takes a knob for `lease`.
 pub(crate) fn take(tools: &mut Tools<'_>, lease: &Lease, managed: &Managed) -> Step<Hold> {
     let hierarchy = tools.layout.hierarchy();
@@ -73,20 +91,7 @@ pub(crate) fn take(tools: &mut Tools<'_>, lease: &Lease, managed: &Managed) -> S
     if let Some(words) = permit::refusal(managed, &found, &lease.asked) {
         return Ok(Err(WriteFailure::NotAllowed(words)));
     }
-    let entry = Entry {
-        boot_id: String::new(),
-        app: lease.app.clone(),
-        lease: lease.id,
-        hierarchy,
-        path: path.path.to_string(),
-        group_id: path.id,
-        knob,
-        files: set
-            .iter()
-            .map(|(name, value)| FileRecord::found(name, value))
-            .collect(),
-        end: lease.end,
-    };
+    let entry = entry_of(lease, hierarchy, path, &set);
     let Some(slot) = tools.journal.insert(&entry)? else {
         return Ok(Err(WriteFailure::JournalFull));
     };

@@ -50,6 +50,18 @@ const THRESHOLD: usize = 1;
 /// What all losses are relative to.
 const REFERENCE: &str = "snaive";
 
+/// The models that are judged one by one.
+const SINGLE: [&str; 8] = [
+    "boosted",
+    "lstm",
+    "ridge",
+    "ets",
+    "mstl",
+    "prophet",
+    "persistence",
+    "seasonal-naive",
+];
+
 /// Options of the bench.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct ForecastingArguments {
@@ -85,16 +97,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &ForecastingArguments) -> Re
     let mut ours = BTreeMap::new();
     let stream = runner.stream(&model)?;
     ours.insert("tidegate".to_owned(), traces.judge(&stream.forecasts)?);
-    for name in [
-        "boosted",
-        "lstm",
-        "ridge",
-        "ets",
-        "mstl",
-        "prophet",
-        "persistence",
-        "seasonal-naive",
-    ] {
+    for name in SINGLE {
         ours.insert(
             format!("tidegate {name}"),
             traces.judge(&runner.bulk(name, &model)?)?,

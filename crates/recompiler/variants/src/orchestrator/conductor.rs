@@ -333,19 +333,10 @@ impl Conductor {
         for action in decide(phase, scenario, &known) {
             let (function, kind) = match action {
                 Action::Switch { function, to } => {
-                    self.board.switch_index(process, function, to)?;
-                    self.checked.insert((process, function), Instant::now());
-                    if to == Scenario::Base {
-                        self.ours.remove(&(process, function));
-                    } else {
-                        self.ours.insert((process, function));
-                    }
-                    let gain = match recipes.get(&function) {
-                        Some(recipe) if to != Scenario::Base => {
-                            self.gain(infos.get(function as usize), recipe)
-                        }
-                        _ => 1.0,
-                    };
+                    self.switch(process, function, to)?;
+                    let tried = infos.get(function as usize).zip(recipes.get(&function));
+                    let tried = tried.filter(|_| to != Scenario::Base);
+                    let gain = tried.map_or(1.0, |(info, recipe)| self.gain(info, recipe));
                     switched.entry(to).or_default().push((names(function), gain));
                     continue;
                 }
@@ -371,6 +362,17 @@ impl Conductor {
         Ok(())
     }
 
+    fn switch(&mut self, process: u32, function: u32, to: Scenario) -> Result<(), VariantsError> {
+        self.board.switch_index(process, function, to)?;
+        self.checked.insert((process, function), Instant::now());
+        if to == Scenario::Base {
+            self.ours.remove(&(process, function));
+        } else {
+            self.ours.insert((process, function));
+        }
+        Ok(())
+    }
+
     fn tell_switches(
         &self,
         (process, phase): (u32, Phase),
@@ -393,9 +395,9 @@ impl Conductor {
     }
 
     /// What the process needs with the function's base over what it needs with the recipe's variant, as it was tried.
-    fn gain(&self, info: Option<&FunctionInfo>, recipe: &Recipe) -> f64 {
+    fn gain(&self, info: &FunctionInfo, recipe: &Recipe) -> f64 {
         let model = &self.board.options().processor.model;
-        let choice = info.and_then(|info| self.choices.get(info.hash, recipe, model));
+        let choice = self.choices.get(info.hash, recipe, model);
         choice.map_or(1.0, |choice| choice.verdict.over_base.estimate.exp())
     }
 
