@@ -149,7 +149,7 @@ export interface DeclareRequest {
   every_s?: number | null;
   /** What it is called. */
   name: string;
-  /** cron's five fields, where it repeats by the wall clock; `at_utc_ms` and `every_s` are then not looked at. */
+  /** cron's five fields, where it repeats by the wall clock: from `at_utc_ms` on; `every_s` is then not looked at. */
   schedule?: string | null;
   /** IANA name of the time zone of `schedule`; the system's where it is absent. */
   zone?: string | null;

@@ -376,7 +376,7 @@ mod tests {
         let spans = Spans::new(&bits.bits);
         for back in [12, 64, 70, 500] {
             for count in [1, 3, 12] {
-                let expected = (1..=count).any(|ahead| past.back(back - count - 1 + ahead) > 60.0);
+                let expected = (1..=count).any(|ahead| past.back(back + ahead - count - 1) > 60.0);
                 assert_eq!(spans.any_after(back, count), expected, "{count} after {back}");
             }
         }
