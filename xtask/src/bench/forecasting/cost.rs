@@ -8,7 +8,7 @@
 use super::run::Runner;
 use super::single::{mean_crps, mean_skill};
 use super::traces::Traces;
-use super::{Anchors, REFERENCE};
+use super::{Anchors, REFERENCE, round};
 use crate::bench::report::{Bound, Report};
 use anyhow::{Context, Result};
 use serde::Deserialize;
@@ -95,13 +95,13 @@ pub(super) fn run(costs: &Costs<'_>, report: &mut Report) -> Result<()> {
             &format!("relative CRPS, mean of targets: quick boosted (anchor {name})"),
             mean_crps(&ours, &reference),
             "",
-            Some(Bound::AtMost(mean_crps(&theirs, &reference))),
+            Some(Bound::AtMost(round(mean_crps(&theirs, &reference)))),
         );
         report.value(
             &format!("Brier skill, mean of windows: quick boosted (anchor {name})"),
             mean_skill(&ours),
             "",
-            Some(Bound::AtLeast(mean_skill(&theirs))),
+            Some(Bound::AtLeast(round(mean_skill(&theirs)))),
         );
         let theirs_ms = library_ms(runner, &library)?;
         report.value(
