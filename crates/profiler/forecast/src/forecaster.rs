@@ -50,6 +50,9 @@ pub struct Forecaster {
     demands: BTreeMap<AppName, AppDemand>,
     calendar: Calendar,
     local_time: Arc<LocalTime>,
+    /// Seconds that local time was ahead of UTC at the last sample.
+    #[serde(default)]
+    ahead_s: Option<i64>,
     signs: Signs,
     sums: Sums,
     #[serde(default)]
@@ -79,6 +82,7 @@ impl Forecaster {
             usage: Usage::default(),
             calendar: Calendar::default(),
             local_time: Arc::default(),
+            ahead_s: None,
             signs: Signs::default(),
             sums: Sums::default(),
             code: SwitchedCode::default(),
@@ -106,6 +110,7 @@ impl Forecaster {
             }
         }
         self.last = Some(sample.now);
+        self.follow_the_wall(sample.now);
         self.observe_demand(sample, apps, active_leases);
         let interval_s = sample.interval_s.clamp(0.0, GAP_S);
         self.sums.observe(sample, apps, &self.demands, interval_s);
@@ -234,6 +239,8 @@ impl Forecaster {
     pub fn keep_time(&mut self, offsets: &[(i64, i32)], holidays: &[(i64, Arc<str>)]) {
         let holidays = holidays.iter().map(|(day, name)| (*day, name.to_string()));
         self.local_time = Arc::new(LocalTime::new(offsets.to_vec(), holidays.collect()));
+        // Another table is no change of the clocks.
+        self.ahead_s = self.last.map(|last| self.ahead_at(last));
     }
 
     /// The local time that days and weeks go by.
@@ -396,6 +403,22 @@ impl Forecaster {
                 app.name
             ),
         );
+    }
+
+    fn ahead_at(&self, moment: Moment) -> i64 {
+        self.local_time.offset_s(moment.utc_ms.div_euclid(1000))
+    }
+
+    /// Has rhythms of days follow the clocks on the wall, where these were changed since the last sample.
+    fn follow_the_wall(&mut self, now: Moment) {
+        let ahead_s = self.ahead_at(now);
+        let before_s = self.ahead_s.replace(ahead_s).unwrap_or(ahead_s);
+        if before_s != ahead_s {
+            let by_s = (ahead_s - before_s) as f64;
+            self.units
+                .values_mut()
+                .for_each(|state| state.periodic.follow_the_wall(by_s));
+        }
     }
 
     /// Says that slots of a process were led elsewhere.

@@ -217,6 +217,14 @@ impl Periodic {
             .for_each(|pattern| pattern.shift(delta_s));
     }
 
+    /// The clocks on the wall were put on by `ahead_s` (put back, when negative): rhythms of whole days go by them.
+    pub(crate) fn follow_the_wall(&mut self, ahead_s: f64) {
+        self.patterns
+            .iter_mut()
+            .filter(|pattern| pattern.keeps_days())
+            .for_each(|pattern| pattern.shift(-ahead_s));
+    }
+
     /// P(some pattern's burst begins in (`quiet_until_s`, `until_s`]).
     pub(crate) fn probability(&self, quiet_until_s: f64, until_s: f64) -> f64 {
         let none: f64 = self

@@ -11,6 +11,11 @@ use super::{Named, PROOFS};
 use serde::{Deserialize, Serialize};
 use tidegate_types::Quantiles;
 
+const DAY_S: f64 = 86_400.0;
+/// The longest rhythm that goes by days: four weeks.
+const DAYS_MOST: f64 = 28.0;
+/// A period that is so many seconds off whole days is one of whole days.
+const DAY_SLACK_S: f64 = 120.0;
 /// Onsets that the beat is fitted through: longer memory would follow a drifting beat too slowly.
 const ONSETS_MAX: usize = 32;
 /// Durations that are kept.
@@ -322,6 +327,13 @@ impl Pattern {
     pub(super) fn has_ended(&self) -> bool {
         let silent = if self.confirmed >= PROOFS { SILENT_SLOTS } else { 2 };
         self.missed_in_a_row >= silent && self.alive < ALIVE_MIN.max(2.0 * RESUMES)
+    }
+
+    /// Whether it comes at the same time of the day.
+    pub(super) fn keeps_days(&self) -> bool {
+        let days = self.period_s() / DAY_S;
+        let whole = days.round();
+        (1.0..=DAYS_MOST).contains(&whole) && (days - whole).abs() * DAY_S <= DAY_SLACK_S
     }
 
     pub(super) fn shift(&mut self, delta_s: f64) {

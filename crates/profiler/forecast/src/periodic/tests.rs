@@ -206,3 +206,25 @@ fn a_gap_is_neither_a_hit_nor_a_miss() {
     let after = periodic.probability(3655.0, 3715.0);
     assert!((before - after).abs() < 0.05, "{before} became {after}");
 }
+
+#[test]
+fn a_daily_rhythm_follows_the_clock_on_the_wall_and_an_hourly_one_does_not_move() {
+    const DAY_S: f64 = 86_400.0;
+    for (period_s, moves_s) in [(DAY_S, -3600.0), (600.0, 0.0)] {
+        let mut periodic = Periodic::default();
+        for slot in 0..12 {
+            let at_s = 1000.0 + f64::from(slot) * period_s + f64::from(slot % 3);
+            periodic.advance(at_s);
+            periodic.onset(at_s);
+        }
+        let now_s = 1000.0 + 11.2 * period_s;
+        periodic.advance(now_s);
+        let onset_s = |periodic: &Periodic| periodic.next(now_s).unwrap().slot.onset.q50;
+        let before_s = onset_s(&periodic);
+        periodic.follow_the_wall(3600.0);
+        assert!(
+            (onset_s(&periodic) - before_s - moves_s).abs() < 1.0,
+            "{period_s}"
+        );
+    }
+}
