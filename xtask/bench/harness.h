@@ -46,6 +46,12 @@ static inline uint64_t random_next(uint64_t *state)
     return mixed ^ mixed >> 31;
 }
 
+static inline __attribute__((unused)) void random_bytes(char *to, size_t length, uint64_t seed)
+{
+    for (size_t at = 0; at < length; at++)
+        to[at] = (char)random_next(&seed);
+}
+
 /* Numbers of a wide range, zeros of both signs, denormals and infinities among them. */
 static inline double random_double(uint64_t *state)
 {

@@ -24,12 +24,7 @@ __attribute__((noinline)) long append(int to, const char *from, long count)
     return written;
 }
 
-static void fill(uint64_t seed)
-{
-    for (int record = 0; record < RECORDS; record++)
-        for (int at = 0; at < BYTES; at++)
-            records[record][at] = (char)random_next(&seed);
-}
+static void fill(uint64_t seed) { random_bytes(records[0], sizeof records, seed); }
 
 static void prepare(void)
 {

@@ -67,12 +67,7 @@ static uint64_t through(long count)
     return digest;
 }
 
-static void fill(uint64_t seed)
-{
-    for (int message = 0; message < MESSAGES; message++)
-        for (int at = 0; at < BYTES; at++)
-            messages[message][at] = (char)random_next(&seed);
-}
+static void fill(uint64_t seed) { random_bytes(messages[0], sizeof messages, seed); }
 
 static void prepare(void)
 {

@@ -4,7 +4,7 @@
 //! the usual period, or by one with a short period. A victim on another core follows a chain through memory, and each of
 //! its units is timed. Arms take turns; what the copying program got done is measured beside.
 
-use super::recompiler::succeed;
+use super::recompiler::compile_plain;
 use super::report::{Bound, Report};
 use super::resident::Resident;
 use super::stats::{median, paired_ratio, percentile};
@@ -12,8 +12,7 @@ use crate::demo::groups::{Groups, Isolation};
 use crate::demo::janitor::Janitor;
 use crate::workspace::Workspace;
 use anyhow::{Context, Result, bail};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// The share of the time that the copying program works.
@@ -81,21 +80,9 @@ pub(crate) fn run(workspace: &Workspace, arguments: &NappingArguments) -> Result
     }
     let folder = workspace.bench_folder().join("napping");
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let build = |name: &str, source: &str, flags: &[&str]| -> Result<PathBuf> {
-        let out = folder.join(name);
-        let source = workspace.root.join("xtask/bench").join(source);
-        succeed(
-            Command::new("clang-22")
-                .arg("-O2")
-                .args(flags)
-                .arg(source)
-                .arg("-o")
-                .arg(&out),
-        )?;
-        Ok(out)
-    };
-    let copying = build("duty", "duty.c", &["-DELAPSED"])?;
-    let mut victim = Resident::start(&build("victim", "kernels/chase.c", &[])?, &[], Path::new(""))?;
+    let copying = compile_plain(workspace, "duty.c", &["-DELAPSED"], folder.join("duty"))?;
+    let victim = compile_plain(workspace, "kernels/chase.c", &[], folder.join("victim"))?;
+    let mut victim = Resident::start(&victim, &[], Path::new(""))?;
     victim.pin(0)?;
     let mut janitor = Janitor::start()?;
     let top = format!("tidegate-bench-{}", std::process::id());

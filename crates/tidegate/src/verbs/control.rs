@@ -27,10 +27,15 @@ pub(crate) fn pause(arguments: &PlacesOnly) -> Outcome {
     std::fs::write(&disable, b"paused\n").map_err(|error| {
         Failure::environment(format!("{}: {error}", disable.display())).hint("run the command with sudo")
     })?;
-    let told = Client::new(&folders.socket()).post::<_, Done>("/api/v1/pause", &json!({}));
+    tell(&folders, "/api/v1/pause", "paused; no daemon is running")
+}
+
+/// Tells the daemon; where none runs, what was done without it is enough.
+fn tell(folders: &Folders, target: &str, alone: &str) -> Outcome {
+    let told = Client::new(&folders.socket()).post::<_, Done>(target, &json!({}));
     match told {
         Ok(done) => note!("{}", done.text),
-        Err(ClientError::NotRunning { .. }) => note!("paused; no daemon is running"),
+        Err(ClientError::NotRunning { .. }) => note!("{alone}"),
         Err(error) => return Err(client_failure(&error)),
     }
     Ok(())
@@ -48,13 +53,11 @@ pub(crate) fn resume(arguments: &PlacesOnly) -> Outcome {
         }
         _ => {}
     }
-    let told = Client::new(&folders.socket()).post::<_, Done>("/api/v1/resume", &json!({}));
-    match told {
-        Ok(done) => note!("{}", done.text),
-        Err(ClientError::NotRunning { .. }) => note!("no longer paused; no daemon is running"),
-        Err(error) => return Err(client_failure(&error)),
-    }
-    Ok(())
+    tell(
+        &folders,
+        "/api/v1/resume",
+        "no longer paused; no daemon is running",
+    )
 }
 
 /// `tidegate event`.

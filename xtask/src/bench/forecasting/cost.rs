@@ -77,9 +77,9 @@ pub(super) fn run(costs: &Costs<'_>, report: &mut Report) -> Result<()> {
     );
     let quick_s = runner.training_cpu_s("quick", &["--before-split", "--quick"])?;
     let quick = runner.folder.join("quick.tgfm");
-    let asked_s = runner.bulk_cpu_s("boosted", &quick)?;
+    let (forecast, asked_s) = runner.timed_bulk("boosted", &quick)?;
     let ours_ms = (quick_s + asked_s) * 1e3 / forecasts;
-    let ours = traces.judge(&runner.bulk("boosted", &quick)?)?;
+    let ours = traces.judge(&forecast)?;
     report.value("CPU of a forecast: quick boosted", ours_ms, "ms", None);
     report.value(
         "CPU of a forecast: quick boosted, of it training",
@@ -123,7 +123,7 @@ pub(super) fn run(costs: &Costs<'_>, report: &mut Report) -> Result<()> {
             None,
         );
         let trains_s = if library.kin == "boosted" { training_s } else { 0.0 };
-        let kin_s = trains_s + runner.bulk_cpu_s(library.kin, costs.model)?;
+        let kin_s = trains_s + runner.timed_bulk(library.kin, costs.model)?.1;
         report.value(
             &format!("CPU of a forecast: our {} / {name}", library.kin),
             kin_s * 1e3 / forecasts / theirs_ms,

@@ -103,11 +103,12 @@ impl Runner {
         Ok(children_cpu_s() - before_s)
     }
 
-    /// CPU seconds of forecasts of the model `name` at all origins, from the first value of each series on.
-    pub(super) fn bulk_cpu_s(&self, name: &str, trained: &Path) -> Result<f64> {
+    /// Forecasts of the model `name` at all origins, and the CPU seconds that they took, from the first value of each
+    /// series on.
+    pub(super) fn timed_bulk(&self, name: &str, trained: &Path) -> Result<(PathBuf, f64)> {
         let before_s = children_cpu_s();
-        self.bulk(name, trained)?;
-        Ok(children_cpu_s() - before_s)
+        let forecasts = self.bulk(name, trained)?;
+        Ok((forecasts, children_cpu_s() - before_s))
     }
 
     /// Forecasts of the model `name` at all origins.

@@ -156,6 +156,21 @@ impl Bench<'_> {
     }
 }
 
+/// Compiles a file of `xtask/bench` with -O2 and further flags, by clang alone; gives `out`.
+pub(crate) fn compile_plain(
+    workspace: &Workspace,
+    source: &str,
+    flags: &[&str],
+    out: PathBuf,
+) -> Result<PathBuf> {
+    let mut command = Command::new("clang-22");
+    command
+        .arg("-O2")
+        .args(flags)
+        .arg(workspace.root.join("xtask/bench").join(source));
+    succeed(command.arg("-o").arg(&out)).map(|()| out)
+}
+
 /// Runs a command; its complaints are the error.
 pub(crate) fn succeed(command: &mut Command) -> Result<()> {
     let output = command

@@ -10,6 +10,7 @@
 mod judge;
 
 use super::observed::{Observed, Watched};
+use super::recompiler::compile_plain;
 use super::report::{Bound, Report};
 use crate::demo::program;
 use crate::load::shape::boot_s;
@@ -19,7 +20,6 @@ use anyhow::{Context, Result, bail, ensure};
 use judge::{Episode, Outcome, Seen, Visit, confirmed_s, outcome};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 use tidegate_history::{Decision, Reader};
 use tidegate_types::{ContentionMap, Event, Unit};
@@ -154,15 +154,7 @@ fn apps() -> Vec<Watched> {
 fn build(workspace: &Workspace, tidegate: &Path, folder: &Path) -> Result<(PathBuf, PathBuf)> {
     let paced = program::compile(workspace, tidegate)?;
     ensure!(paced.switchable, "without `tidegate cc` nothing can be switched");
-    let neighbour = folder.join("neighbour");
-    let status = Command::new("clang-22")
-        .arg("-O2")
-        .arg(workspace.root.join("xtask/bench/neighbour.c"))
-        .arg("-o")
-        .arg(&neighbour)
-        .status()
-        .context("cannot run clang-22")?;
-    ensure!(status.success(), "clang-22 cannot build the neighbour");
+    let neighbour = compile_plain(workspace, "neighbour.c", &["-pthread"], folder.join("neighbour"))?;
     Ok((paced.path, neighbour))
 }
 

@@ -2,7 +2,7 @@
 
 use super::arms::{Arm, Built};
 use super::kernels::Kernel;
-use crate::bench::recompiler::{Tools, succeed};
+use crate::bench::recompiler::{Tools, compile_plain};
 use crate::bench::resident::Resident;
 use crate::workspace::Workspace;
 use anyhow::{Context, Result, bail};
@@ -14,7 +14,7 @@ use tidegate_format::request::CANDIDATES_MAX;
 use tidegate_format::scenario::Scenario as Wire;
 use tidegate_types::{AppName, BootTime, Event, Mode, Scenario};
 use tidegate_variants::heat::profile::Pick;
-use tidegate_variants::orchestrator::{Orchestrator, Settings, Wish};
+use tidegate_variants::orchestrator::{Orchestrator, Settings, Wish, wire};
 use tidegate_variants::recipe::Recipe;
 use tidegate_variants::switchboard::{Server, Switchboard};
 use tidegate_variants::trial::Config;
@@ -91,14 +91,8 @@ pub(crate) struct Stage {
 impl Stage {
     /// Serves the runtimes, and builds the neighbour.
     pub(crate) fn new(tools: &Tools, folder: &Path, workspace: &Workspace, quick: bool) -> Result<Self> {
-        let build = |name: &str, source: &str| -> Result<PathBuf> {
-            let out = folder.join(name);
-            let mut command = Command::new("clang-22");
-            command
-                .args(["-O2", "-pthread"])
-                .arg(workspace.root.join("xtask/bench").join(source));
-            succeed(command.arg("-o").arg(&out)).map(|()| out)
-        };
+        let build =
+            |name: &str, source: &str| compile_plain(workspace, source, &["-pthread"], folder.join(name));
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         if cores < 2 {
             bail!("a neighbour on another core needs two cores");
@@ -368,16 +362,6 @@ fn wish(kernel: &Kernel, process: u32, scenario: Scenario, from_s: f64) -> Wish 
         mode: Mode::Enforce,
         prediction: None,
         is_observed: from_s < 0.0,
-    }
-}
-
-fn wire(scenario: Scenario) -> Wire {
-    match scenario {
-        Scenario::Cpu => Wire::Cpu,
-        Scenario::Memory => Wire::Memory,
-        Scenario::Disk => Wire::Disk,
-        Scenario::Network => Wire::Network,
-        Scenario::Neighbour => Wire::Neighbour,
     }
 }
 

@@ -656,7 +656,7 @@ fn utc_s() -> u64 {
 }
 
 /// The planner's word as the wire's.
-fn wire(scenario: tidegate_types::Scenario) -> Scenario {
+pub fn wire(scenario: tidegate_types::Scenario) -> Scenario {
     match scenario {
         tidegate_types::Scenario::Cpu => Scenario::Cpu,
         tidegate_types::Scenario::Memory => Scenario::Memory,

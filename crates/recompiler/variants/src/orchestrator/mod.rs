@@ -19,6 +19,7 @@ use crate::switchboard::Switchboard;
 use crate::trial::Config;
 use bench::Bench;
 use conductor::Conductor;
+pub use conductor::wire;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
